@@ -1,0 +1,166 @@
+package conf
+
+import "time"
+
+// Config is everything that can be set. Get one from [Load] or [Default]; it is not changed
+// afterwards. The tags name the key in the file, the bounds of the value (min, max) and the words
+// it may be (one); the environment name of http.listen is GUDOK_HTTP_LISTEN, and so on.
+type Config struct {
+	HTTP      HTTP      `yaml:"http"`
+	WebSocket WebSocket `yaml:"websocket"`
+	TCP       TCP       `yaml:"tcp"`
+	Store     Store     `yaml:"store"`
+	HeartBeat HeartBeat `yaml:"heartbeat"`
+	Limits    Limits    `yaml:"limits"`
+	// Users may log in; with none, anyone who can reach a loopback address may.
+	Users []User `yaml:"users"`
+	Log   Log    `yaml:"log"`
+
+	// where remembers the place of each key that was set, for messages.
+	where map[string]string
+}
+
+// HTTP is the listener that serves the page, health and WebSocket.
+type HTTP struct {
+	// Listen is HOST:PORT; no host means all addresses, port 0 any free one, empty turns it off.
+	Listen string `yaml:"listen"`
+	// PublicHosts are the names besides its own address under which it is reached.
+	PublicHosts []string `yaml:"public_hosts"`
+	// AllowedOrigins are patterns of origins besides the same host whose pages may connect.
+	AllowedOrigins []string `yaml:"allowed_origins"`
+	TLS            TLS      `yaml:"tls"`
+}
+
+// TLS is a certificate: both files in PEM, or neither.
+type TLS struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// WebSocket is STOMP over WebSocket, on the HTTP listener.
+type WebSocket struct {
+	// Path is where clients connect; it begins with a slash.
+	Path string `yaml:"path"`
+}
+
+// TCP is STOMP over plain TCP and over TLS.
+type TCP struct {
+	// Listen is HOST:PORT; no host means all addresses, port 0 any free one, empty turns it off.
+	Listen string `yaml:"listen"`
+	// TLSListen is the same for STOMP over TLS; it needs TLS.
+	TLSListen string `yaml:"tls_listen"`
+	TLS       TLS    `yaml:"tls"`
+}
+
+// Store is where queued messages are kept.
+type Store struct {
+	// Engine is memory; the durable engines come later.
+	Engine string `yaml:"engine"`
+	// MaxSize bounds all stored messages together.
+	MaxSize Size `yaml:"max_size" min:"1MiB" max:"1024TiB"`
+}
+
+// HeartBeat is what the broker offers at CONNECT, and the bounds it clamps clients to.
+type HeartBeat struct {
+	// Send is how often the broker offers to write; 0 offers nothing.
+	Send Duration `yaml:"send" max:"1h"`
+	// Receive is how often it wants to read; 0 wants nothing.
+	Receive Duration `yaml:"receive" max:"1h"`
+	// Min and Max bound what is agreed, either way.
+	Min Duration `yaml:"min" min:"100ms" max:"1h"`
+	Max Duration `yaml:"max" min:"100ms" max:"1h"`
+	// Grace is how many silent intervals end a session.
+	Grace int `yaml:"grace" min:"1" max:"100"`
+}
+
+// Limits bound what a client may make the broker hold or wait for. Nothing is unlimited.
+type Limits struct {
+	// Of one frame: a header line, the number of header lines, all of them, the body.
+	HeaderLine  Size `yaml:"header_line" min:"256B" max:"1MiB"`
+	Headers     int  `yaml:"headers" min:"8" max:"10000"`
+	HeaderBytes Size `yaml:"header_bytes" min:"256B" max:"16MiB"`
+	Body        Size `yaml:"body" min:"1B" max:"1GiB"`
+	// BeforeConnect is what one connection may send before it has logged in.
+	BeforeConnect Size `yaml:"before_connect" min:"256B" max:"1MiB"`
+	// ConnectTime is how long it may take until CONNECT, FrameTime how long one frame may take.
+	ConnectTime Duration `yaml:"connect_time" min:"100ms" max:"10m"`
+	FrameTime   Duration `yaml:"frame_time" min:"100ms" max:"1h"`
+	// Of one session: subscriptions, unacknowledged messages, open transactions and their bytes,
+	// bytes that wait to be written, and how long one write may take.
+	Subscriptions    int      `yaml:"subscriptions" min:"1" max:"1000000"`
+	Unacked          int      `yaml:"unacked" min:"1" max:"10000000"`
+	Transactions     int      `yaml:"transactions" min:"1" max:"10000"`
+	TransactionBytes Size     `yaml:"transaction_bytes" min:"1KiB" max:"16GiB"`
+	Outbox           Size     `yaml:"outbox" min:"1KiB" max:"16GiB"`
+	SendTime         Duration `yaml:"send_time" min:"100ms" max:"10m"`
+	// Connections is how many there may be, all listeners together.
+	Connections int `yaml:"connections" min:"1" max:"10000000"`
+}
+
+// User is someone who may log in.
+type User struct {
+	Name string `yaml:"name"`
+	// PasswordHash is a bcrypt hash or a PHC string of argon2id, as "broker passwd" prints it.
+	PasswordHash string   `yaml:"password_hash"`
+	Groups       []string `yaml:"groups"`
+}
+
+// Log says how much is logged to standard error, and how it looks.
+type Log struct {
+	Level  string `yaml:"level" one:"debug info warn error"`
+	Format string `yaml:"format" one:"text json"`
+}
+
+// Default is the configuration of a broker started without any: loopback only, no users.
+func Default() *Config {
+	return &Config{
+		HTTP:      HTTP{Listen: "127.0.0.1:15674"},
+		WebSocket: WebSocket{Path: "/ws"},
+		TCP:       TCP{Listen: "127.0.0.1:61613"},
+		Store:     Store{Engine: "memory", MaxSize: 1 << 30},
+		HeartBeat: HeartBeat{
+			Send:    Duration(10 * time.Second),
+			Receive: Duration(10 * time.Second),
+			Min:     Duration(time.Second),
+			Max:     Duration(5 * time.Minute),
+			Grace:   3,
+		},
+		Limits: Limits{
+			HeaderLine:       8 << 10,
+			Headers:          64,
+			HeaderBytes:      32 << 10,
+			Body:             1 << 20,
+			BeforeConnect:    16 << 10,
+			ConnectTime:      Duration(10 * time.Second),
+			FrameTime:        Duration(30 * time.Second),
+			Subscriptions:    256,
+			Unacked:          1000,
+			Transactions:     16,
+			TransactionBytes: 8 << 20,
+			Outbox:           1 << 20,
+			SendTime:         Duration(10 * time.Second),
+			Connections:      10000,
+		},
+		Log:   Log{Level: "info", Format: "text"},
+		where: map[string]string{},
+	}
+}
+
+// Where tells where a key was set: FILE:LINE or the environment variable; empty for a default.
+// It also knows groups and elements: tcp.tls, users[0].name.
+func (c *Config) Where(key string) string { return c.where[key] }
+
+// Refuse makes the error for a value that only another part can judge, with the place it stands
+// at. problem quotes the value if it is no secret, and tells the cure.
+func (c *Config) Refuse(key, problem string) error {
+	return c.fault(key, problem)
+}
+
+// fault is Refuse for this package. A variable names its key already.
+func (c *Config) fault(key, problem string) *Error {
+	where := c.where[key]
+	if where == envName(key) {
+		return &Error{Where: where, Problem: problem}
+	}
+	return &Error{Where: where, Key: key, Problem: problem}
+}
