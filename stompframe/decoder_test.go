@@ -55,6 +55,7 @@ var rules = []struct {
 	{"undefined", "SEND\na:\\t\n\n\x00", []stompframe.Version{v11, v12}, []string{`error undefined escape in header: header 1 has "\\t" after SEND`}},
 	{"undefined in name", "SEND\nx:1\n\\a:b\n\n\x00", []stompframe.Version{v11, v12}, []string{`error undefined escape in header: header 2 has "\\a" after SEND "x"="1"`}},
 	{"backslash r in 1.1", "SEND\na:\\r\n\n\x00", []stompframe.Version{v11}, []string{`error undefined escape in header: header 1 has "\\r" after SEND`}},
+	{"escape before a fault", "SEND\na:\\c\nb\n\n\x00", []stompframe.Version{v11, v12}, []string{`error header without colon: header 2 after SEND "a"=":"`}},
 	{"trailing backslash", "SEND\na:b\\\n\n\x00", []stompframe.Version{v11, v12}, []string{`error undefined escape in header: header 1 ends in a backslash after SEND`}},
 	{"backslash before colon", "SEND\na\\:b\n\n\x00", []stompframe.Version{v11, v12}, []string{`error undefined escape in header: header 1 ends in a backslash after SEND`}},
 	{"CONNECT literal", "CONNECT\npasscode:a\\c\\\\t\\\n\n\x00", versions, []string{`CONNECT "passcode"="a\\c\\\\t\\"`}},

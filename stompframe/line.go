@@ -183,10 +183,11 @@ func (d *Decoder) field(f *Frame, line []byte) bool {
 	}
 	name, value := line[:colon:colon], line[colon+1:len(line):len(line)]
 	if d.version >= V11 && !commands[d.command].literal && bytes.IndexByte(line, '\\') >= 0 {
-		if name = d.unescape(name); d.err != nil {
+		var ok bool
+		if name, ok = d.unescape(name); !ok {
 			return false
 		}
-		if value = d.unescape(value); d.err != nil {
+		if value, ok = d.unescape(value); !ok {
 			return false
 		}
 	}
@@ -204,10 +205,10 @@ func (d *Decoder) field(f *Frame, line []byte) bool {
 }
 
 // unescape returns s itself if there is nothing to do, or else a copy in scratch.
-func (d *Decoder) unescape(s []byte) []byte {
+func (d *Decoder) unescape(s []byte) (out []byte, ok bool) {
 	i := bytes.IndexByte(s, '\\')
 	if i < 0 {
-		return s
+		return s, true
 	}
 	if d.scratch == nil || cap(d.scratch.b)-len(d.scratch.b) < len(s) {
 		p := getBuffer(len(s))
@@ -215,17 +216,15 @@ func (d *Decoder) unescape(s []byte) []byte {
 		d.scratch = p
 	}
 	start := len(d.scratch.b)
-	out := d.scratch.b
+	out = d.scratch.b
 	for i >= 0 {
 		out = append(out, s[:i]...)
 		if i+1 == len(s) {
-			d.fail(BadEscape, d.place()+` ends in a backslash`)
-			return nil
+			return nil, d.fail(BadEscape, d.place()+" ends in a backslash")
 		}
 		c := unescaped(d.version, s[i+1])
 		if c == 0 {
-			d.fail(BadEscape, fmt.Sprintf("%s has %q", d.place(), s[i:i+2]))
-			return nil
+			return nil, d.fail(BadEscape, fmt.Sprintf("%s has %q", d.place(), s[i:i+2]))
 		}
 		out = append(out, c)
 		s = s[i+2:]
@@ -233,7 +232,7 @@ func (d *Decoder) unescape(s []byte) []byte {
 	}
 	out = append(out, s...)
 	d.scratch.b = out
-	return out[start:len(out):len(out)]
+	return out[start:len(out):len(out)], true
 }
 
 // unescaped is what a backslash and c stand for, or 0 (STOMP 1.2 and 1.1, Value Encoding).

@@ -1,0 +1,5 @@
+//go:build !race
+
+package stompframe_test
+
+const raceEnabled = false
