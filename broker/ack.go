@@ -1,0 +1,212 @@
+package broker
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/go-stomp/stomp/v3/frame"
+	"github.com/gudokmq/gudok/stompframe"
+)
+
+// claim is messages that an ACK or NACK took out of a subscription.
+type claim struct {
+	sub *subscription
+	hs  []held
+}
+
+// handleAck acknowledges (STOMP 1.2, ACK), or notes it in its transaction. An ACK of what the
+// session does not hold any more, after UNSUBSCRIBE say, gets its RECEIPT and does nothing.
+func (s *session) handleAck(f *stompframe.Frame) *ending {
+	if id, in := f.Header.Get(frame.Transaction); in {
+		return s.settleLater(string(id), f, settlement{})
+	}
+	c, bad := s.claimed(f)
+	if bad != nil {
+		return bad
+	}
+	done := s.afterSettling(f, len(c.hs))
+	for _, h := range c.hs {
+		h.d.Ack(done)
+	}
+	s.released(c)
+	return nil
+}
+
+// handleNack refuses messages (STOMP 1.2, NACK): they are delivered again, after the back-off or
+// the delay asked for, or with requeue:false go to the dead letter queue.
+func (s *session) handleNack(f *stompframe.Frame) *ending {
+	how, bad := readNack(f)
+	if bad != nil {
+		return bad
+	}
+	if id, in := f.Header.Get(frame.Transaction); in {
+		return s.settleLater(string(id), f, how)
+	}
+	c, bad := s.claimed(f)
+	if bad != nil {
+		return bad
+	}
+	done := s.afterSettling(f, len(c.hs))
+	how.refuse(c, done)
+	s.released(c)
+	return nil
+}
+
+// settlement is what an ACK or NACK does with what it claims; the zero value acknowledges.
+type settlement struct {
+	nack    bool
+	dead    bool          // to the dead letter queue
+	delay   time.Duration // before it comes again
+	delayed bool          // delay was asked for; else the back-off counts
+}
+
+// maxNackDelay bounds the delay header of a NACK.
+const maxNackDelay = 24 * time.Hour
+
+func readNack(f *stompframe.Frame) (settlement, *ending) {
+	how := settlement{nack: true, dead: f.Header.String("requeue") == "false"}
+	if v, ok := f.Header.Get("delay"); ok {
+		ms, err := strconv.ParseInt(string(v), 10, 64)
+		if err != nil || ms < 0 || ms > maxNackDelay.Milliseconds() {
+			return how, because(reasonBadHeader, "delay:%s is not a number of milliseconds up to %d",
+				quote(string(v)), maxNackDelay.Milliseconds())
+		}
+		how.delay, how.delayed = time.Duration(ms)*time.Millisecond, true
+	}
+	return how, nil
+}
+
+// refuse settles claimed messages that a NACK refuses, oldest first.
+func (how settlement) refuse(c claim, done func(error)) {
+	for _, h := range c.hs {
+		if how.dead {
+			c.sub.queue.bury(h.d, deadByClient, done)
+			continue
+		}
+		delay := how.delay
+		if !how.delayed {
+			delay = c.sub.queue.b.redelivery.after(h.d.Count())
+		}
+		h.d.Nack(delay, done)
+	}
+}
+
+// afterSettling returns the done of the n settling calls of one frame: its RECEIPT follows the
+// last of them. Without messages or a receipt wanted it is confirmed at once.
+func (s *session) afterSettling(f *stompframe.Frame, n int) func(error) {
+	id := f.Header.String(frame.Receipt)
+	if id == "" {
+		return nil
+	}
+	r := s.acks.open(id)
+	if n == 0 {
+		r.confirm()
+		return nil
+	}
+	left := newCountdown(n, func(err error) {
+		if err != nil {
+			s.storeFailed(err, id, r)
+			return
+		}
+		r.confirm()
+	})
+	return left.done
+}
+
+// released gives the room of claimed messages back: the prefetch of their subscription, the
+// session's bound.
+func (s *session) released(c claim) {
+	if len(c.hs) == 0 {
+		return
+	}
+	s.unacked.Add(-int64(len(c.hs)))
+	c.sub.queue.freed(c.sub, len(c.hs))
+	s.unstall()
+}
+
+// claimed takes what an ACK or NACK means out of its subscription; nothing if the session does
+// not hold it.
+func (s *session) claimed(f *stompframe.Frame) (claim, *ending) {
+	if s.version == stompframe.V12 {
+		if id, ok := f.Header.Get(frame.Id); ok {
+			return s.claimByID(id), nil
+		}
+	}
+	// STOMP 1.1, ACK: message-id and subscription. STOMP 1.0: message-id. Old clients do so on
+	// 1.2 as well.
+	id, ok := f.Header.Get(frame.MessageId)
+	if !ok {
+		need := frame.MessageId
+		if s.version == stompframe.V12 {
+			need = frame.Id
+		}
+		return claim{}, because(reasonMissingHeader, "%s needs the header %s", f.Command, need)
+	}
+	name, named := f.Header.Get(frame.Subscription)
+	if named {
+		sub := s.subscriptions[string(name)]
+		if sub == nil {
+			return claim{}, nil
+		}
+		return claimMessage(sub, string(id)), nil
+	}
+	if s.version == stompframe.V11 {
+		return claim{}, because(reasonMissingHeader, "%s needs the header subscription in STOMP 1.1", f.Command)
+	}
+	for _, sub := range s.subscriptions {
+		if c := claimMessage(sub, string(id)); c.hs != nil {
+			return c, nil
+		}
+	}
+	return claim{}, nil
+}
+
+// claimByID claims by a MESSAGE's ack header, NUMBER-SEQ.
+func (s *session) claimByID(id []byte) claim {
+	n, q, ok := bytes.Cut(id, []byte("-"))
+	if !ok {
+		return claim{}
+	}
+	number, err := strconv.ParseUint(string(n), 10, 64)
+	seq, err2 := strconv.ParseUint(string(q), 10, 64)
+	if err != nil || err2 != nil {
+		return claim{}
+	}
+	sub := s.byNumber(number)
+	if sub == nil || sub.queue == nil || sub.mode == ackAuto {
+		return claim{}
+	}
+	sub.queue.mu.Lock()
+	defer sub.queue.mu.Unlock()
+	i := sub.find(seq)
+	if i < 0 {
+		return claim{}
+	}
+	return claim{sub, sub.claim(i, nil)}
+}
+
+func claimMessage(sub *subscription, id string) claim {
+	if sub.queue == nil || sub.mode == ackAuto {
+		return claim{}
+	}
+	sub.queue.mu.Lock()
+	defer sub.queue.mu.Unlock()
+	i := sub.findMessage(id)
+	if i < 0 {
+		return claim{}
+	}
+	return claim{sub, sub.claim(i, nil)}
+}
+
+// byNumber finds a subscription by the first part of its ack ids.
+func (s *session) byNumber(n uint64) *subscription {
+	if list := s.consuming.Load(); list != nil {
+		for _, sub := range *list {
+			if sub.number == n {
+				return sub
+			}
+		}
+	}
+	return nil
+}

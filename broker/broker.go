@@ -1,0 +1,256 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/memory"
+)
+
+// Options are what a Broker is built from. The zero value works: queues in memory, anyone may
+// connect and do anything, default limits, no log.
+type Options struct {
+	// Engine holds the queues. The broker does not close it. Nil means memory, which the broker
+	// then owns.
+	Engine store.Engine
+	// Auth decides who may connect; nil lets anyone, with any login or none.
+	Auth Authenticator
+	// Rules decides who may send and subscribe where; nil permits everything.
+	Rules Authorizer
+	// Limits and HeartBeat bound every session.
+	Limits    Limits
+	HeartBeat HeartBeat
+	// Logger gets one line per session that ends badly, and what goes wrong in the store.
+	Logger *slog.Logger
+	// Version is what CONNECTED's server header says after "gudok/".
+	Version string
+}
+
+// Broker routes frames between sessions. Its methods may be called from any goroutine.
+type Broker struct {
+	// Static.
+	engine     store.Engine
+	ownEngine  bool
+	transient  *memory.Engine // temporary queues, and those of Spring's user destinations
+	auth       Authenticator
+	rules      Authorizer
+	limits     Limits
+	heartBeat  HeartBeat
+	redelivery redelivery
+	log        *slog.Logger
+	server     string
+	version    string
+	started    time.Time
+	ids        *idSource
+	topics     *topics
+	replies    sync.Map // token of a reply address → name of its queue
+
+	// Ends when Shutdown begins.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	// Counters.
+	deadLetters atomic.Uint64
+	connects    atomic.Uint64
+	received    atomic.Uint64 // of sessions that have ended
+	delivered   atomic.Uint64
+
+	mu       sync.Mutex // guards what follows
+	sessions map[*session]struct{}
+	queues   map[string]*queue
+	closing  bool
+	wg       sync.WaitGroup // sessions
+}
+
+// New makes a Broker. Give it connections by Serve; end it by Shutdown.
+func New(o Options) (*Broker, error) {
+	b := &Broker{
+		engine:     o.Engine,
+		auth:       o.Auth,
+		rules:      o.Rules,
+		limits:     o.Limits.withDefaults(),
+		heartBeat:  o.HeartBeat.withDefaults(),
+		redelivery: defaultRedelivery,
+		log:        o.Logger,
+		version:    o.Version,
+		started:    time.Now(),
+		ids:        newIDSource(),
+		topics:     newTopics(),
+		sessions:   make(map[*session]struct{}),
+		queues:     make(map[string]*queue),
+	}
+	if b.heartBeat.Min > b.heartBeat.Max {
+		return nil, fmt.Errorf("heart-beat: minimum %v is above maximum %v", b.heartBeat.Min, b.heartBeat.Max)
+	}
+	if b.engine == nil {
+		b.engine, b.ownEngine = memory.New(memory.Options{}), true
+	}
+	b.transient = memory.New(memory.Options{MaxBytes: transientBytes})
+	if b.auth == nil {
+		b.auth = anyone{}
+	}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	b.server = "gudok"
+	if b.version != "" {
+		b.server += "/" + b.version
+	}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	return b, nil
+}
+
+// Bounds of what lives in memory whatever the engine.
+const (
+	transientBytes = 256 << 20        // all temporary and Spring user queues together
+	orphanTime     = 30 * time.Second // how long such a queue keeps a message without a consumer
+)
+
+// ErrShutdown answers a Serve after Shutdown began.
+var ErrShutdown = errors.New("broker is shutting down")
+
+// Serve runs a session on c until it ends, and closes c. It returns when nothing of the session
+// is left. ctx ending ends the session.
+func (b *Broker) Serve(ctx context.Context, c Conn) {
+	s := newSession(b, c)
+	if refused := b.admit(s); refused != nil {
+		s.refuse(refused)
+		return
+	}
+	defer b.dismiss(s)
+	stop := context.AfterFunc(ctx, func() { s.end(&ending{Reason: reasonShutdown}) })
+	defer stop()
+	s.run()
+}
+
+func (b *Broker) admit(s *session) *ending {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.closing:
+		return &ending{Reason: reasonShutdown, cause: ErrShutdown}
+	case len(b.sessions) >= b.limits.Connections:
+		return because(reasonConnections, "the broker serves %d connections, its limit", b.limits.Connections)
+	}
+	b.sessions[s] = struct{}{}
+	b.wg.Add(1)
+	b.connects.Add(1)
+	return nil
+}
+
+func (b *Broker) dismiss(s *session) {
+	b.received.Add(s.received.Load())
+	b.delivered.Add(s.delivered.Load())
+	b.mu.Lock()
+	delete(b.sessions, s)
+	b.mu.Unlock()
+	b.wg.Done()
+}
+
+// Shutdown drains the broker: new sessions are refused, those that are there are closed (code
+// 1012, spread over up to a second so that not all come back at once), what they had not
+// acknowledged returns to its queue. When ctx ends first, the rest is cut off. It returns when
+// no session is left, with ctx's error if it had to cut.
+func (b *Broker) Shutdown(ctx context.Context) error {
+	b.mu.Lock()
+	b.closing = true
+	all := make([]*session, 0, len(b.sessions))
+	for s := range b.sessions {
+		all = append(all, s)
+	}
+	b.mu.Unlock()
+	b.cancel()
+
+	gone := make(chan struct{})
+	go func() {
+		b.wg.Wait()
+		close(gone)
+	}()
+	b.spread(ctx, all)
+	var err error
+	select {
+	case <-gone:
+	case <-ctx.Done():
+		err = fmt.Errorf("drain sessions: %w", ctx.Err())
+		for _, s := range all {
+			s.conn.Abort()
+		}
+		<-gone
+	}
+	if cerr := b.transient.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("close temporary queues: %w", cerr)
+	}
+	if b.ownEngine {
+		if cerr := b.engine.Close(); err == nil && cerr != nil {
+			err = fmt.Errorf("close store: %w", cerr)
+		}
+	}
+	return err
+}
+
+// spread ends sessions one after the other, with jitter, within a second.
+func (b *Broker) spread(ctx context.Context, all []*session) {
+	const step = 2 * time.Millisecond
+	mean := min(step, time.Second/time.Duration(len(all)+1))
+	for i, s := range all {
+		s.end(&ending{Reason: reasonShutdown})
+		if len(all) < 50 || i%16 != 15 {
+			continue // few need no spreading, and a timer per session would be coarse
+		}
+		select {
+		case <-time.After(time.Duration(rand.Int64N(int64(32*mean) + 1))):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// logStore returns a done callback that logs an engine's error nobody else could act on.
+func (b *Broker) logStore(what, destination string) func(error) {
+	return func(err error) {
+		if err != nil && !errors.Is(err, store.ErrClosed) {
+			b.log.Error(what, "destination", destination, "error", err)
+		}
+	}
+}
+
+// Snapshot is the broker at one moment.
+type Snapshot struct {
+	Version   string
+	Started   time.Time
+	Sessions  int
+	Topics    int    // topic names and patterns that somebody subscribes to
+	Queues    int    // queues that have a consumer
+	Connects  uint64 // sessions since the start
+	Received  uint64 // SEND frames since the start
+	Delivered uint64 // MESSAGE frames written since the start
+	Dead      uint64 // dead letters since the start
+}
+
+// Snapshot tells how the broker is doing. It takes a lock for as long as it takes to visit every
+// session; call it as often as a person would.
+func (b *Broker) Snapshot() Snapshot {
+	s := Snapshot{
+		Version:   b.version,
+		Started:   b.started,
+		Topics:    b.topics.count(),
+		Connects:  b.connects.Load(),
+		Received:  b.received.Load(),
+		Delivered: b.delivered.Load(),
+		Dead:      b.deadLetters.Load(),
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.Sessions, s.Queues = len(b.sessions), len(b.queues)
+	for c := range b.sessions {
+		s.Received += c.received.Load()
+		s.Delivered += c.delivered.Load()
+	}
+	return s
+}

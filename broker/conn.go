@@ -1,0 +1,81 @@
+package broker
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/gudokmq/gudok/stompframe"
+)
+
+// ErrInterrupted is what a blocked ReadFrame returns after [Conn.Interrupt].
+var ErrInterrupted = errors.New("read interrupted")
+
+// Conn is what a session needs of a socket; package transport builds one for each way in. All a
+// session knows of WebSocket, TCP or SockJS is behind it.
+//
+// ReadFrame, Accepted and Close belong to the session's goroutine. AppendFrame and Write belong
+// to the one flusher of the moment. The rest may be called from anywhere.
+type Conn interface {
+	// ReadFrame reads the next frame into f, whose slices stay valid until the next call. It
+	// returns *stompframe.Error for a malformed frame (f then holds the command and headers that
+	// were read before the fault), io.EOF when the peer ended the stream between or within
+	// frames (half a frame is dropped, never yielded), ErrInterrupted, a *CloseError where the
+	// transport's own protocol was violated, ErrFrameTime when a frame took longer than the
+	// transport's frame time from its first byte to its last, or what the network said.
+	// EOLs between frames are no frames; they only move LastRead.
+	ReadFrame(f *stompframe.Frame) error
+	// Accepted tells that CONNECT succeeded: frames are decoded by this version and these
+	// limits from now on. Before it, the transport's before-CONNECT limits hold.
+	Accepted(v stompframe.Version, l stompframe.Limits)
+	// LastRead is when the last byte came (a WebSocket control frame's included), in
+	// nanoseconds since the Unix epoch; at first, when the connection was made.
+	LastRead() int64
+
+	// AppendFrame appends the STOMP frame head+tail to dst in this transport's envelope. text
+	// tells that the frame is valid UTF-8; a transport with two kinds of message chooses by it.
+	AppendFrame(dst, head, tail []byte, text bool) []byte
+	// Write writes a batch of appended frames whole, within timeout (0: no bound). After an
+	// error the connection is of no more use for writing.
+	Write(batch []byte, timeout time.Duration) error
+
+	// Interrupt makes the ReadFrame under way, and each later one, return ErrInterrupted soon.
+	Interrupt()
+	// Close ends the connection in good order: it says code and reason (a WebSocket close frame,
+	// RFC 6455 section 7.4; reason is cut to 123 bytes), stops writing, discards what still
+	// arrives until the peer closes too or linger is over, and frees the socket. Called after
+	// the last Write, once.
+	Close(code int, reason string, linger time.Duration)
+	// Abort frees the socket at once; a Write or ReadFrame under way fails. Close may follow.
+	Abort()
+
+	// Peer tells who is at the other end.
+	Peer() Peer
+}
+
+// Peer is who is at the other end of a Conn, as far as its transport knows.
+type Peer struct {
+	// Transport is "websocket", "tcp" or "sockjs"; with "+tls" where that is so.
+	Transport string
+	// Addr is the peer's address, from a trusted proxy's word where one is configured.
+	Addr net.Addr
+	// Subprotocol is what the WebSocket handshake agreed on, or empty.
+	Subprotocol string
+	// TLS is the state of the TLS connection, or nil.
+	TLS *tls.ConnectionState
+	// Origin is the handshake's Origin header, or empty.
+	Origin string
+}
+
+// CloseError says that the transport's own protocol was violated and which close code tells it
+// (RFC 6455, section 7.4.1).
+type CloseError struct {
+	Code   int
+	Reason string
+}
+
+func (e *CloseError) Error() string { return e.Reason }
+
+// ErrFrameTime tells that a frame was begun and not finished within the transport's frame time.
+var ErrFrameTime = errors.New("frame not finished in time")

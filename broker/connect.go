@@ -1,0 +1,98 @@
+package broker
+
+import (
+	"errors"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/go-stomp/stomp/v3/frame"
+	"github.com/gudokmq/gudok/stompframe"
+)
+
+// handleConnect opens the session (STOMP 1.2, CONNECT or STOMP Frame). No host is no error:
+// there is one virtual host.
+func (s *session) handleConnect(f *stompframe.Frame) *ending {
+	accept, present := f.Header.Get(frame.AcceptVersion)
+	v, ok := stompframe.Negotiate(accept, present)
+	if !ok {
+		e := because(reasonVersion, "accept-version %s has none of %s", quote(string(accept)), stompframe.Supported)
+		e.version = true
+		return e
+	}
+	sx, sy, out, in, bad := s.agreeHeartBeat(v, f)
+	if bad != nil {
+		return bad
+	}
+	p, bad := s.authenticate(f)
+	if bad != nil {
+		return bad
+	}
+	s.version, s.principal = v, p
+	s.acks.version = v
+	s.soft = f.Header.String("gudok-errors") == "soft"
+	s.connected = true
+	s.subscriptions = make(map[string]*subscription)
+	s.patience.Stop()
+	s.conn.Accepted(v, s.limits.Frame)
+
+	// STOMP 1.2, Value Encoding: CONNECTED is not escaped; version 0 writes it so.
+	b := make([]byte, 0, 192)
+	b = append(b, frame.CONNECTED+"\n"...)
+	b = stompframe.AppendHeader(b, 0, frame.Version, v.String())
+	b = stompframe.AppendHeader(b, 0, frame.Session, s.id)
+	b = stompframe.AppendHeader(b, 0, frame.Server, s.b.server)
+	b = append(b, "heart-beat:"...)
+	b = stompframe.AppendHeartBeat(b, sx, sy)
+	b = append(b, '\n')
+	if p.Name != "" {
+		b = stompframe.AppendHeader(b, 0, hdrUserName, p.Name)
+	}
+	if id := f.Header.String("request-id"); id != "" {
+		b = stompframe.AppendHeader(b, 0, "response-id", id) // ActiveMQ's way
+	}
+	s.out.putFrame(append(b, '\n', 0))
+	s.out.lastWrite.Store(s.conn.LastRead())
+	s.beat = newHeartBeat(s, out, in, s.b.heartBeat.Grace)
+	return nil
+}
+
+// agreeHeartBeat reads the heart-beat header; STOMP 1.0 has none.
+func (s *session) agreeHeartBeat(v stompframe.Version, f *stompframe.Frame) (sx, sy, out, in time.Duration, bad *ending) {
+	value, ok := f.Header.Get(frame.HeartBeat)
+	if v == stompframe.V10 {
+		return 0, 0, 0, 0, nil
+	}
+	if !ok {
+		sx, sy, _, _ = s.b.heartBeat.agree(0, 0)
+		return sx, sy, 0, 0, nil
+	}
+	cx, cy, err := stompframe.ParseHeartBeat(value)
+	if err != nil {
+		return 0, 0, 0, 0, because(reasonHeartBeatHeader, "%v", err)
+	}
+	sx, sy, out, in = s.b.heartBeat.agree(cx, cy)
+	return sx, sy, out, in, nil
+}
+
+// authenticate finds out who the session acts for.
+func (s *session) authenticate(f *stompframe.Frame) (Principal, *ending) {
+	c := Credentials{
+		Login:    f.Header.String(frame.Login),
+		Passcode: f.Header.String(frame.Passcode),
+		Peer:     s.conn.Peer(),
+	}
+	// A user's name becomes one segment of a destination.
+	if strings.ContainsFunc(c.Login, func(r rune) bool { return r == '/' || unicode.IsControl(r) }) {
+		return Principal{}, because(reasonLogin, "login %s has a slash or a control character", quote(c.Login))
+	}
+	p, err := s.b.auth.Authenticate(s.b.ctx, c)
+	switch {
+	case err == nil:
+		return p, nil
+	case errors.Is(err, ErrBadCredentials):
+		return Principal{}, because(reasonCredentials, "login or passcode is wrong or missing")
+	}
+	s.b.log.Error("authentication failed to decide", "error", err)
+	return Principal{}, because(reasonCredentials, "the login could not be checked")
+}

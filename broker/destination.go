@@ -1,0 +1,120 @@
+package broker
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// kind is what sort of destination a name is.
+type kind uint8
+
+const (
+	kindTopic     kind = iota + 1
+	kindQueue          // /queue/… and /dlq/…
+	kindTempQueue      // /temp-queue/… of this session
+	kindReply          // /reply-queue/TOKEN, what a reply-to was rewritten to
+	kindUser           // /user/…
+)
+
+// prefixes are the first words of a destination, in the order in which an ERROR lists them.
+var prefixes = []struct {
+	text string
+	kind kind
+}{
+	{"/topic/", kindTopic},
+	{"/queue/", kindQueue},
+	{"/temp-queue/", kindTempQueue},
+	{"/user/", kindUser},
+	{"/dlq/", kindQueue},
+	{"/reply-queue/", kindReply},
+}
+
+const (
+	maxDestination = 255 // bytes
+	maxSegments    = 32
+	prefixList     = "/topic/, /queue/, /temp-queue/, /user/, /dlq/ and /reply-queue/"
+	dlqPrefix      = "/dlq/"
+	queuePrefix    = "/queue/"
+	tempPrefix     = "/temp-queue/"
+	replyPrefix    = "/reply-queue/"
+	userPrefix     = "/user/"
+)
+
+// parseDestination checks a name and tells its kind and where its prefix ends. There is one
+// spelling of each destination: what is checked here is what is authorised and routed. pattern
+// allows wildcards, which only a SUBSCRIBE to a topic may have; wild tells that there is one.
+func parseDestination(name string, pattern bool) (k kind, rest string, wild bool, err *ending) {
+	prefix := ""
+	for _, p := range prefixes {
+		if strings.HasPrefix(name, p.text) {
+			k, prefix = p.kind, p.text
+			break
+		}
+	}
+	if k == 0 {
+		return 0, "", false, because(reasonPrefix, "destination %s does not begin with one of %s",
+			quote(name), prefixList)
+	}
+	if len(name) > maxDestination {
+		return 0, "", false, because(reasonDestination, "destination %s has %d bytes, the limit is %d",
+			quote(name), len(name), maxDestination)
+	}
+	rest = name[len(prefix):]
+	for _, r := range rest {
+		if r == utf8.RuneError || unicode.IsControl(r) || r != ' ' && unicode.IsSpace(r) {
+			return 0, "", false, because(reasonDestination, "destination %s contains the character %q", quote(name), r)
+		}
+	}
+	segments := 0
+	for left := rest; ; segments++ {
+		i := strings.IndexAny(left, "./")
+		seg := left
+		if i >= 0 {
+			seg = left[:i]
+		}
+		if seg == "" {
+			return 0, "", false, because(reasonDestination, "destination %s has an empty segment", quote(name))
+		}
+		if seg[0] == ' ' || seg[len(seg)-1] == ' ' {
+			return 0, "", false, because(reasonDestination, "destination %s has a space at the edge of a segment", quote(name))
+		}
+		switch seg {
+		case "*", "**", "#", ">":
+			wild = true
+			switch {
+			case !pattern || k != kindTopic:
+				return 0, "", false, because(reasonDestination,
+					"destination %s has the wildcard %q, which only a SUBSCRIBE to a topic may have", quote(name), seg)
+			case seg != "*" && i >= 0:
+				return 0, "", false, because(reasonDestination,
+					"destination %s has %q before its end; it stands for any number of segments and must be the last", quote(name), seg)
+			}
+		}
+		if i < 0 {
+			break
+		}
+		left = left[i+1:]
+	}
+	if segments >= maxSegments {
+		return 0, "", false, because(reasonDestination, "destination %s has more than %d segments", quote(name), maxSegments)
+	}
+	return k, rest, wild, nil
+}
+
+// nextSegment cuts the first segment off a name or pattern; '.' and '/' separate alike.
+func nextSegment(s string) (seg, rest string, more bool) {
+	if i := strings.IndexAny(s, "./"); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, "", false
+}
+
+// deadLetterQueue names the queue that holds the dead letters of a queue, or "" if there is none:
+// dead letters do not die again.
+func deadLetterQueue(queue string) string {
+	if rest, ok := strings.CutPrefix(queue, queuePrefix); ok {
+		return dlqPrefix + rest
+	}
+	return ""
+}

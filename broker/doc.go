@@ -1,0 +1,28 @@
+// Package broker is the router: sessions and their commands, destinations, topics, queues,
+// subscriptions, and the outbox of each session. It knows sockets only as [Conn] and storage
+// only as store.Engine, and can be embedded:
+//
+//	b, err := broker.New(broker.Options{Engine: memory.New(memory.Options{})})
+//	http.Handle("/ws", transport.NewWebSocket(b, transport.Options{}))
+//
+// # The words
+//
+// A session is one client's connection from its first byte to its last. A subscription is one
+// SUBSCRIBE of a session. A topic hands each message to all who are subscribed at that moment;
+// a queue lives in the store and hands each message to one of its consumers. The outbox of a
+// session holds what waits to be written to it; a flusher runs only while it is not empty.
+//
+// # Goroutines
+//
+// The session's reader is the goroutine that called Serve: it decodes, routes, and ends the
+// session. The flusher is started by the first frame put into an empty outbox and ends when the
+// outbox is empty; the reader waits for it before Serve returns. Timers (heart-beats, time to
+// CONNECT) run on short-lived goroutines of the time package and only touch the outbox or the
+// session's ending. Engine callbacks come on whatever goroutine the engine uses and never block.
+//
+// # Locks
+//
+// Taken in this order, each released before I/O, before a call into an engine, and before a
+// Conn is touched: Broker.mu, topics.mu, queue.mu, receipts.mu, outbox.mu. A queue puts
+// deliveries into outboxes under queue.mu, so that their order is the queue's.
+package broker

@@ -1,0 +1,148 @@
+package broker
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base32"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/go-stomp/stomp/v3/frame"
+	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store"
+)
+
+// Bits of store.Message.Flags.
+const (
+	// flagPlain: no header needs escaping, so Data is the same bytes in every version.
+	flagPlain = 1 << iota
+	// flagText: Data is valid UTF-8.
+	flagText
+)
+
+// Headers that the broker or Spring's relay gives a meaning, beside go-stomp's vocabulary.
+const (
+	hdrRedelivered   = "redelivered"
+	hdrDeliveryCount = "delivery-count"
+	hdrReplyTo       = "reply-to"
+	hdrUserName      = "user-name"
+	hdrSimpOrig      = "simpOrigDestination"
+	hdrPersistent    = "persistent"
+	hdrPriority      = "priority"
+	hdrContentType   = "content-type"
+)
+
+// idSource makes message ids: unique over restarts by 80 random bits, then counted. Their
+// characters are safe for every client, stomp.js' un-escaping included.
+type idSource struct {
+	prefix string
+	n      atomic.Uint64
+}
+
+func newIDSource() *idSource { return &idSource{prefix: randomID(10) + "-"} }
+
+// append appends the next id to dst.
+func (s *idSource) append(dst []byte) []byte {
+	return strconv.AppendUint(append(dst, s.prefix...), s.n.Add(1), 36)
+}
+
+// randomID is n random bytes as lower-case letters and digits.
+func randomID(n int) string {
+	b := make([]byte, n)
+	rand.Read(b)
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b))
+}
+
+// dropOnSend tells the headers of a SEND that do not reach subscribers: they are the frame's own,
+// or the server's to set. A publisher's copies are dropped, never refused, because Spring's relay
+// sends copies of MESSAGE headers.
+func dropOnSend(name []byte) bool {
+	switch string(name) {
+	case frame.Destination, frame.MessageId, frame.Subscription, frame.Ack, frame.ContentLength,
+		frame.Receipt, frame.Transaction, hdrRedelivered, hdrDeliveryCount:
+		return true
+	}
+	return false
+}
+
+// newMessage builds the message of a SEND to destination. Its Data is the end of every MESSAGE
+// frame that will carry it, encoded once, in the escaping of STOMP 1.2: the server's headers,
+// the sender's in their order, content-length, the blank line, the body, NUL.
+func (b *Broker) newMessage(destination string, f *stompframe.Frame, replyTo string) *store.Message {
+	size := len(destination) + len(f.Body) + 96
+	plain := stompframe.Plain(f.Header)
+	for _, h := range f.Header {
+		size += len(h.Name) + len(h.Value) + 2
+	}
+	if !plain {
+		size *= 2
+	}
+	d := make([]byte, 0, size+len(replyTo))
+	d = append(d, "destination:"...)
+	d = stompframe.AppendEscaped(d, stompframe.V12, []byte(destination))
+	d = append(d, "\nmessage-id:"...)
+	from := len(d)
+	d = b.ids.append(d)
+	to := len(d)
+	d = append(d, '\n')
+	for _, h := range f.Header {
+		if dropOnSend(h.Name) {
+			continue
+		}
+		if replyTo != "" && string(h.Name) == hdrReplyTo {
+			d = stompframe.AppendHeader(d, stompframe.V12, hdrReplyTo, replyTo)
+			continue
+		}
+		d = stompframe.AppendHeaderBytes(d, stompframe.V12, h.Name, h.Value)
+	}
+	d = append(d, "content-length:"...)
+	d = strconv.AppendInt(d, int64(len(f.Body)), 10)
+	d = append(d, "\n\n"...)
+	d = append(d, f.Body...)
+	d = append(d, 0)
+	m := &store.Message{Data: d, ID: unsafe.String(&d[from], to-from), Priority: 4}
+	if plain {
+		m.Flags |= flagPlain
+	}
+	if utf8.Valid(f.Body) {
+		m.Flags |= flagText
+	}
+	return m
+}
+
+// deadLetter builds the message that stands for m in its dead letter queue.
+func (b *Broker) deadLetter(m *store.Message, to, reason string, count int) *store.Message {
+	// Data begins with destination and message-id, as newMessage wrote them.
+	rest := m.Data
+	for range 2 {
+		rest = rest[bytes.IndexByte(rest, '\n')+1:]
+	}
+	d := make([]byte, 0, len(m.Data)+len(to)+len(m.Queue)+128)
+	d = append(d, "destination:"...)
+	d = stompframe.AppendEscaped(d, stompframe.V12, []byte(to))
+	d = append(d, "\nmessage-id:"...)
+	from := len(d)
+	d = b.ids.append(d)
+	id := len(d)
+	d = append(d, '\n')
+	d = stompframe.AppendHeader(d, stompframe.V12, "dlq-reason", reason)
+	d = stompframe.AppendHeader(d, stompframe.V12, "dlq-destination", m.Queue)
+	d = stompframe.AppendHeader(d, stompframe.V12, hdrDeliveryCount, strconv.Itoa(count))
+	d = append(d, rest...)
+	return &store.Message{
+		Data: d, ID: unsafe.String(&d[from], id-from), Queue: to,
+		Flags: m.Flags, Priority: m.Priority, Persistent: m.Persistent,
+	}
+}
+
+// tail is m's Data for a receiver's version. Only messages with headers that need escaping are
+// encoded again for STOMP 1.0 and 1.1.
+func tail(m *store.Message, v stompframe.Version) []byte {
+	if m.Flags&flagPlain != 0 || v == stompframe.V12 {
+		return m.Data
+	}
+	return stompframe.Recode(nil, m.Data, stompframe.V12, v)
+}

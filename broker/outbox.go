@@ -1,0 +1,288 @@
+package broker
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gudokmq/gudok/store"
+)
+
+const (
+	batchBytes = 64 << 10 // what one write carries, unless a single frame is larger
+	fewWaiting = 4        // so many messages may wait whatever their size
+)
+
+// outbox holds what waits to be written to one session. Putting never blocks; the flusher, a
+// goroutine that lives only while there is something to write, drains all that waits into one
+// buffer and writes it at once: what came while one write ran is the next batch.
+type outbox struct {
+	// Static.
+	s     *session
+	limit int64
+
+	// Read anywhere.
+	waiting   atomic.Int64 // bytes in items
+	lastWrite atomic.Int64 // Unix nanoseconds
+
+	mu      sync.Mutex // guards what follows
+	items   []outItem  // what waits begins at head
+	head    int
+	running bool
+	held    bool          // frames are kept back until release
+	closed  bool          // nothing more may be put
+	idle    chan struct{} // closed when the flusher ends; nil if nobody waits
+}
+
+// outItem is one frame that waits: a whole frame in raw, or a message to be framed for sub.
+type outItem struct {
+	raw   []byte
+	m     *store.Message
+	sub   *subscription
+	d     store.Delivery // of a queue, or nil
+	seq   uint64         // ack number, 0 where the mode needs none
+	count int            // deliveries so far; above 1 it is a redelivery
+}
+
+func (it *outItem) size() int64 {
+	if it.m != nil {
+		return int64(len(it.m.Data)) + 64
+	}
+	return int64(len(it.raw))
+}
+
+// batches are the buffers of the flushers at work; idle sessions hold none.
+var batches = sync.Pool{New: func() any { b := make([]byte, 0, batchBytes+8<<10); return &b }}
+
+// putFrame queues a frame of the server's own. It is never refused for size: such frames answer
+// the client's own, which stop being read when the session ends.
+func (o *outbox) putFrame(raw []byte) bool { return o.put(outItem{raw: raw}, false) }
+
+// putTopic queues a topic message. full tells that the subscriber is too slow for it.
+func (o *outbox) putTopic(m *store.Message, sub *subscription) (full bool) {
+	o.mu.Lock()
+	if o.closed {
+		o.mu.Unlock()
+		return false
+	}
+	if o.waiting.Load()+int64(len(m.Data)) > o.limit && len(o.items)-o.head >= fewWaiting {
+		o.mu.Unlock()
+		return true
+	}
+	o.append(outItem{m: m, sub: sub})
+	o.mu.Unlock()
+	return false
+}
+
+// putDelivery queues a delivery of a queue; false means that the session is ending and the caller
+// still owns it.
+func (o *outbox) putDelivery(it outItem) bool { return o.put(it, false) }
+
+// putHeld queues a frame and keeps it, and all that follows, back until release: so that what a
+// RECEIPT promises is true before it can be read.
+func (o *outbox) putHeld(raw []byte) { o.put(outItem{raw: raw}, true) }
+
+func (o *outbox) put(it outItem, hold bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return false
+	}
+	o.held = o.held || hold
+	o.append(it)
+	return true
+}
+
+// append queues an item and sees to it that a flusher runs. o.mu is held.
+func (o *outbox) append(it outItem) {
+	if o.head > 0 && len(o.items) == cap(o.items) {
+		n := copy(o.items, o.items[o.head:])
+		clear(o.items[n:])
+		o.items, o.head = o.items[:n], 0
+	}
+	o.waiting.Add(it.size())
+	o.items = append(o.items, it)
+	o.start()
+}
+
+func (o *outbox) start() {
+	if !o.running && !o.held && o.head < len(o.items) {
+		o.running = true
+		go o.flush()
+	}
+}
+
+// release lets go what putHeld kept back.
+func (o *outbox) release() {
+	o.mu.Lock()
+	o.held = false
+	o.start()
+	o.mu.Unlock()
+}
+
+// room reports whether a queue may hand this session another message: deliveries wait in their
+// queue, not here, when half of the limit is taken.
+func (o *outbox) room() bool { return o.waiting.Load() < o.limit/2 }
+
+// flush writes until nothing waits. It is the outbox's flusher.
+func (o *outbox) flush() {
+	buf := batches.Get().(*[]byte)
+	var taken []outItem
+	for {
+		taken = o.take(taken[:0])
+		if len(taken) == 0 {
+			break
+		}
+		b := (*buf)[:0]
+		for i := range taken {
+			b = o.s.appendItem(b, &taken[i])
+		}
+		err := o.s.conn.Write(b, o.s.limits.SendTime)
+		if cap(b) <= 4*batchBytes {
+			*buf = b[:0]
+		}
+		if err != nil {
+			o.fail(err, taken)
+			break
+		}
+		o.lastWrite.Store(time.Now().UnixNano())
+		o.s.written(taken)
+		clear(taken)
+	}
+	batches.Put(buf)
+}
+
+// take moves a batch of items out of the queue, into the slice given. When nothing is left, the
+// flusher has ended.
+func (o *outbox) take(to []outItem) []outItem {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.held || o.head == len(o.items) {
+		o.ended()
+		return nil
+	}
+	n, bytes := o.head, int64(0)
+	for n < len(o.items) {
+		size := o.items[n].size()
+		if n > o.head && bytes+size > batchBytes {
+			break
+		}
+		bytes += size
+		n++
+	}
+	to = append(to, o.items[o.head:n]...)
+	clear(o.items[o.head:n])
+	if o.head = n; n == len(o.items) {
+		o.items, o.head = o.items[:0], 0
+	}
+	o.waiting.Add(-bytes)
+	return to
+}
+
+// ended notes that the flusher is no more. o.mu is held.
+func (o *outbox) ended() {
+	o.running = false
+	if len(o.items) == 0 && cap(o.items) > 8 {
+		o.items = nil // an idle session keeps no queue
+	}
+	if o.idle != nil {
+		close(o.idle)
+		o.idle = nil
+	}
+}
+
+// fail notes that the peer cannot be written to any more and gives back what it did not get. It
+// is the flusher's last act.
+func (o *outbox) fail(err error, batch []outItem) {
+	o.mu.Lock()
+	o.closed = true
+	rest := o.items[o.head:]
+	o.items, o.head = nil, 0
+	o.waiting.Store(0)
+	o.mu.Unlock()
+
+	o.s.end(&ending{Reason: reasonGone, lost: true, abort: true, cause: err})
+	o.s.giveBack(batch, true)
+	o.s.giveBack(rest, false)
+
+	o.mu.Lock()
+	o.ended()
+	o.mu.Unlock()
+}
+
+// withdraw takes out the deliveries that wait, oldest first; those of one subscription, with its
+// other messages, or of all if sub is nil. Frames stay, to be flushed.
+func (o *outbox) withdraw(sub *subscription) []outItem {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var out []outItem
+	kept := o.items[:o.head]
+	for _, it := range o.items[o.head:] {
+		switch {
+		case it.d != nil && (sub == nil || it.sub == sub):
+			out = append(out, it)
+		case it.m != nil && it.sub == sub:
+		default:
+			kept = append(kept, it)
+			continue
+		}
+		o.waiting.Add(-it.size())
+	}
+	clear(o.items[len(kept):])
+	o.items = kept
+	return out
+}
+
+// drain closes the outbox, waits until all in it is written or timeout is over, and reports
+// whether the flusher has ended by itself.
+func (o *outbox) drain(timeout time.Duration) bool {
+	wait := o.close()
+	if wait == nil {
+		return true
+	}
+	t := time.NewTimer(timeout)
+	defer t.Stop()
+	select {
+	case <-wait:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+// close lets nothing more in and returns what ends with the flusher, or nil if none runs.
+func (o *outbox) close() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.held = false
+	o.start()
+	if !o.running {
+		return nil
+	}
+	if o.idle == nil {
+		o.idle = make(chan struct{})
+	}
+	return o.idle
+}
+
+// appendItem appends an item's frame, in the transport's envelope. Only the flusher calls it.
+func (s *session) appendItem(b []byte, it *outItem) []byte {
+	if it.m == nil {
+		return s.conn.AppendFrame(b, it.raw, nil, true)
+	}
+	head := append(s.head[:0], it.sub.prefix...)
+	if it.sub.mode != ackAuto {
+		head = append(head, "ack:"...)
+		head = it.sub.appendAckID(head, it.seq)
+		head = append(head, '\n')
+	}
+	if it.count > 1 {
+		head = append(head, "redelivered:true\ndelivery-count:"...)
+		head = strconv.AppendInt(head, int64(it.count), 10)
+		head = append(head, '\n')
+	}
+	s.head = head
+	return s.conn.AppendFrame(b, head, tail(it.m, s.version), it.m.Flags&flagText != 0)
+}

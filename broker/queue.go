@@ -1,0 +1,184 @@
+package broker
+
+import (
+	"sync"
+
+	"github.com/gudokmq/gudok/store"
+)
+
+// queue hands what the engine delivers to the subscriptions of one queue. It exists while it has
+// subscriptions; the messages live in the engine.
+type queue struct {
+	// Static.
+	b         *Broker
+	name      string
+	engine    store.Engine
+	ephemeral bool // lives in memory and vanishes with its last subscription
+	keep      bool // a temporary queue, which vanishes with its session instead
+
+	mu       sync.Mutex // guards what follows and its subscriptions' unacked
+	consumer store.Consumer
+	subs     []*subscription
+	turn     int              // whose turn it is
+	granted  int              // credit the engine has not used yet
+	parked   []store.Delivery // delivered while nobody had room; at most what was granted
+	closed   bool             // ends, or has ended
+
+	ready chan struct{} // closed when consumer, or failed, is set
+	ended chan struct{} // closed when it has left the broker's table
+	// failed is why the engine refused a consumer; read after ready.
+	failed error
+}
+
+// deliver is the engine's callback.
+func (q *queue) deliver(d store.Delivery) {
+	q.mu.Lock()
+	q.granted--
+	dead := d.Count() > q.b.redelivery.limit && deadLetterQueue(q.name) != ""
+	if !dead && (len(q.parked) > 0 || !q.hand(d)) {
+		q.parked = append(q.parked, d)
+	}
+	q.mu.Unlock()
+	if dead {
+		q.bury(d, deadByLimit, q.b.logStore("dead letter not stored", q.name))
+		q.refill()
+	}
+}
+
+// hand gives a delivery to the next subscription in turn that has room. q.mu is held.
+func (q *queue) hand(d store.Delivery) bool {
+	for range q.subs {
+		if q.turn >= len(q.subs) {
+			q.turn = 0
+		}
+		sub := q.subs[q.turn]
+		q.turn++
+		if !sub.ready() {
+			continue
+		}
+		it := outItem{m: d.Message(), sub: sub, d: d, count: d.Count()}
+		if sub.mode != ackAuto {
+			it.seq = sub.hold(d)
+			sub.s.unacked.Add(1)
+		}
+		if sub.s.out.putDelivery(it) {
+			sub.free--
+			return true
+		}
+		if sub.mode != ackAuto {
+			sub.unacked = sub.unacked[:len(sub.unacked)-1]
+			sub.s.unacked.Add(-1)
+		}
+	}
+	return false
+}
+
+// ready reports whether a subscription can take one more message: it has prefetch left, its
+// session may hold more, and its outbox is not half full. If only the session stands in the way,
+// the session will call refill. q.mu is held.
+func (sub *subscription) ready() bool {
+	if sub.free <= 0 || sub.gone.Load() {
+		return false
+	}
+	if sub.s.hasRoom(sub.mode) {
+		return true
+	}
+	// Say so first and look again: whoever makes room looks for stalled afterwards.
+	sub.s.stalled.Store(true)
+	return sub.s.hasRoom(sub.mode)
+}
+
+// refill hands out what is parked and grants the engine as much credit as the subscriptions have
+// room for beyond what it has already.
+func (q *queue) refill() {
+	q.mu.Lock()
+	n := 0
+	for n < len(q.parked) && q.hand(q.parked[n]) {
+		n++
+	}
+	if n > 0 {
+		rest := copy(q.parked, q.parked[n:])
+		clear(q.parked[rest:])
+		q.parked = q.parked[:rest]
+	}
+	want := -q.granted - len(q.parked)
+	for _, sub := range q.subs {
+		if sub.ready() {
+			want += sub.free
+		}
+	}
+	c := q.consumer
+	if want <= 0 || c == nil {
+		q.mu.Unlock()
+		return
+	}
+	q.granted += want
+	q.mu.Unlock()
+	c.Credit(want)
+}
+
+// freed tells that n messages of a subscription are settled.
+func (q *queue) freed(sub *subscription, n int) {
+	q.mu.Lock()
+	sub.free += n
+	q.mu.Unlock()
+	q.refill()
+}
+
+// remove ends a subscription's part in the queue: nothing is handed to it any more. What it
+// holds is given back by settle.
+func (q *queue) remove(sub *subscription) {
+	sub.gone.Store(true)
+	q.mu.Lock()
+	for i, s := range q.subs {
+		if s == sub {
+			q.subs = append(q.subs[:i], q.subs[i+1:]...)
+			if i < q.turn {
+				q.turn--
+			}
+			break
+		}
+	}
+	q.mu.Unlock()
+}
+
+// settle gives back all that a removed subscription holds: the unacknowledged messages, marked as
+// redelivered, and those that never reached the wire, unmarked; all take their old places
+// (STOMP 1.2, UNSUBSCRIBE). Then the other subscriptions go on, or the queue ends.
+func (q *queue) settle(sub *subscription, unsent []outItem) {
+	never := make(map[uint64]bool, len(unsent))
+	for _, it := range unsent {
+		if it.seq != 0 {
+			never[it.seq] = true
+		}
+	}
+	q.mu.Lock()
+	hs := sub.unacked
+	sub.unacked, sub.settled = nil, 0
+	parked := q.parked
+	q.parked = nil
+	q.mu.Unlock()
+
+	// Oldest first: an engine with credit left delivers them again in that order.
+	for _, h := range hs {
+		if h.d == nil {
+			continue
+		}
+		sub.s.unacked.Add(-1)
+		if h.unsent || never[h.seq] {
+			h.d.Release()
+		} else {
+			h.d.Nack(0, nil)
+		}
+	}
+	for _, it := range unsent {
+		if it.seq == 0 {
+			it.d.Release()
+		}
+	}
+	for _, d := range parked {
+		d.Release()
+	}
+	q.b.leave(q)
+	q.refill()
+}

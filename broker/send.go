@@ -1,0 +1,217 @@
+package broker
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-stomp/stomp/v3/frame"
+	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store"
+)
+
+// target is where a SEND goes, decided before anything is stored.
+type target struct {
+	topic  string // the name whose audience gets it; or
+	engine store.Engine
+	queue  string // the engine's queue; neither: nobody gets it
+	orphan bool   // the queue has no consumer and vanishes if none comes
+}
+
+// handleSend routes a message (STOMP 1.2, SEND), or puts it into its transaction.
+func (s *session) handleSend(f *stompframe.Frame) *ending {
+	name, ok := f.Header.Get(frame.Destination)
+	if !ok {
+		return because(reasonMissingHeader, "SEND needs a destination")
+	}
+	destination := string(name)
+	t, bad := s.target(destination, f)
+	if bad != nil {
+		return bad
+	}
+	replyTo, bad := s.replyTo(f)
+	if bad != nil {
+		return bad
+	}
+	m := s.b.newMessage(destination, f, replyTo)
+	if t.topic == "" {
+		m.Queue = t.queue
+		if bad := sendOptions(m, f, time.Now()); bad != nil {
+			return bad
+		}
+		if t.orphan {
+			if last := time.Now().Add(orphanTime).UnixMilli(); m.Expires == 0 || m.Expires > last {
+				m.Expires = last
+			}
+		}
+	}
+	s.received.Add(1)
+	if id, in := f.Header.Get(frame.Transaction); in {
+		if bad := s.sendLater(string(id), t, m); bad != nil {
+			return bad
+		}
+		s.confirm(f) // taken into the transaction; COMMIT's receipt is the promise
+		return nil
+	}
+	s.publish(t, m, f.Header.String(frame.Receipt))
+	return nil
+}
+
+// publish sends m on its way. The RECEIPT follows when it is stored as durably as it asked to be.
+func (s *session) publish(t target, m *store.Message, receiptID string) {
+	r := s.acks.open(receiptID)
+	if t.queue == "" {
+		if t.topic != "" {
+			s.b.topics.publish(t.topic, m, s)
+		}
+		r.confirm()
+		return
+	}
+	t.engine.Publish(m, func(_ bool, err error) {
+		if err != nil {
+			s.storeFailed(err, receiptID, r)
+			return
+		}
+		r.confirm()
+	})
+}
+
+// storeFailed answers a SEND or COMMIT that the engine refused.
+func (s *session) storeFailed(err error, receiptID string, r *receipt) {
+	e := because(reasonStore, "%v", err)
+	switch {
+	case errors.Is(err, store.ErrFull):
+		e = because(reasonStoreFull, "%v", err)
+	case errors.Is(err, store.ErrClosed):
+		e = &ending{Reason: reasonShutdown}
+	default:
+		s.b.log.Error("message not stored", "session", s.id, "error", err)
+	}
+	e.receipt, e.cause = receiptID, err
+	if s.soft && e.Soft {
+		r.refuse(func() { s.sendError(e, false) })
+		return
+	}
+	s.end(e)
+	if r != nil {
+		r.refuse(func() {}) // the session's last ERROR answers it
+	}
+}
+
+// target decides where a destination leads for this session.
+func (s *session) target(destination string, f *stompframe.Frame) (target, *ending) {
+	k, rest, _, bad := parseDestination(destination, false)
+	if bad != nil {
+		return target{}, bad
+	}
+	if bad := s.authorize(OpSend, destination); bad != nil {
+		return target{}, bad
+	}
+	switch k {
+	case kindTopic:
+		return target{topic: destination}, nil
+	case kindUser:
+		return s.userTarget(destination, rest)
+	case kindTempQueue:
+		t, bad := s.temp(destination)
+		if bad != nil {
+			return target{}, bad
+		}
+		return target{engine: s.b.transient, queue: t.queue}, nil
+	case kindReply:
+		q, ok := s.b.replies.Load(rest)
+		if !ok {
+			return target{}, nil // who asked has gone; that is no fault of who answers
+		}
+		return target{engine: s.b.transient, queue: q.(string)}, nil
+	}
+	return s.b.queueTarget(destination, f.Header.Has(hdrSimpOrig)), nil
+}
+
+// userTarget is where a SEND to a user's destinations goes: /user/NAME/queue/x reaches every
+// session of that user that subscribed to /user/queue/x; without a name, this user's own.
+func (s *session) userTarget(destination, rest string) (target, *ending) {
+	if own, ok := s.ownUserName(rest); ok {
+		return target{topic: own}, nil
+	}
+	name, path, _ := strings.Cut(rest, "/")
+	if !isUserPath(path) {
+		return target{}, because(reasonDestination, "destination %s is not /user/NAME/queue/… or /user/NAME/topic/…", quote(destination))
+	}
+	return target{topic: userPrefix + name + "/" + path}, nil
+}
+
+// ownUserName turns the rest of /user/queue/x into the name that is routed for this session's
+// user; a session without a user answers to its session id, as Spring's do.
+func (s *session) ownUserName(rest string) (string, bool) {
+	if !isUserPath(rest) {
+		return "", false
+	}
+	name := s.principal.Name
+	if name == "" {
+		name = s.id
+	}
+	return userPrefix + name + "/" + rest, true
+}
+
+func isUserPath(s string) bool {
+	return strings.HasPrefix(s, "queue/") || strings.HasPrefix(s, "topic/")
+}
+
+// authorize asks the rules, if there are any.
+func (s *session) authorize(op Op, destination string) *ending {
+	if s.b.rules == nil {
+		return nil
+	}
+	if err := s.b.rules.Authorize(s.principal, op, destination); err != nil {
+		return because(reasonForbidden, "%s %s: %v", op, quote(destination), err)
+	}
+	return nil
+}
+
+// sendOptions reads what a SEND says about the life of its message in a queue. The earliest of
+// several expiries counts, and the latest of several delays.
+func sendOptions(m *store.Message, f *stompframe.Frame, now time.Time) *ending {
+	ms := now.UnixMilli()
+	m.Persistent = f.Header.String(hdrPersistent) != "false"
+	for _, h := range f.Header {
+		var relative, delay bool
+		switch string(h.Name) {
+		case hdrPriority:
+			if p := string(h.Value); len(p) == 1 && p[0] >= '0' && p[0] <= '9' {
+				m.Priority = p[0] - '0'
+			}
+			continue
+		case "expires":
+		case "expiration", "ttl":
+			relative = true
+		case "x-delay", "AMQ_SCHEDULED_DELAY":
+			relative, delay = true, true
+		case "AMQ_SCHEDULED_TIME":
+			delay = true
+		default:
+			continue
+		}
+		n, err := strconv.ParseInt(string(h.Value), 10, 64)
+		if err != nil || n < 0 || n > maxMillis {
+			return because(reasonBadHeader, "%s:%s is not a number of milliseconds", h.Name, quote(string(h.Value)))
+		}
+		if relative {
+			n += ms
+		}
+		switch {
+		case delay:
+			m.NotBefore = max(m.NotBefore, n)
+		case n > 0 && (m.Expires == 0 || n < m.Expires): // expires:0 is ActiveMQ's never
+			m.Expires = n
+		}
+	}
+	if m.NotBefore <= ms {
+		m.NotBefore = 0
+	}
+	return nil
+}
+
+// maxMillis bounds times in headers: the year 9999.
+const maxMillis = 253_402_300_799_000

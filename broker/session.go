@@ -1,0 +1,367 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-stomp/stomp/v3/frame"
+	"github.com/gudokmq/gudok/stompframe"
+)
+
+// lingerTime is how long a closed connection waits for its peer to close too, so that the last
+// frame is not lost to a reset.
+const lingerTime = 2 * time.Second
+
+// session is one client's connection.
+type session struct {
+	// Static.
+	b      *Broker
+	conn   Conn
+	limits *Limits
+	id     string
+	out    outbox
+	acks   receipts
+
+	// Set once by CONNECT, before anything else of the session can be seen by others.
+	version   stompframe.Version
+	principal Principal
+	soft      bool // refusals do not end the session
+
+	// Owned by the reader.
+	connected     bool
+	subscriptions map[string]*subscription
+	numbers       uint64 // subscriptions made so far
+	transactions  map[string]*transaction
+	txBytes       int64
+	temps         map[string]*tempQueue
+	beat          *heartBeat
+	patience      *time.Timer // time to CONNECT
+
+	// Owned by the flusher of the moment.
+	head []byte
+
+	// Read and written anywhere.
+	ending    atomic.Pointer[ending]
+	stalled   atomic.Bool                     // a queue waits for room in this session
+	unacked   atomic.Int64                    // queue messages held, over all subscriptions
+	consuming atomic.Pointer[[]*subscription] // those of queues; written by the reader
+	received  atomic.Uint64
+	delivered atomic.Uint64
+}
+
+func newSession(b *Broker, c Conn) *session {
+	s := &session{b: b, conn: c, limits: &b.limits, id: randomID(16)}
+	s.out.s, s.out.limit = s, b.limits.Outbox
+	s.acks.out = &s.out
+	return s
+}
+
+// run is the session's life, on the goroutine that called Serve.
+func (s *session) run() {
+	s.patience = time.AfterFunc(s.limits.ConnectTime, func() {
+		s.end(because(reasonConnectTime, "the connection was open for %v", s.limits.ConnectTime))
+	})
+	e := s.read()
+	s.ending.CompareAndSwap(nil, e) // from here on nobody else's reason counts
+	s.finish(e)
+}
+
+// read reads and handles frames until the session ends, and tells why.
+func (s *session) read() *ending {
+	var f stompframe.Frame
+	for {
+		if err := s.conn.ReadFrame(&f); err != nil {
+			if e := s.ending.Load(); e != nil {
+				return e
+			}
+			return readEnding(err, &f)
+		}
+		e := s.handle(&f)
+		if e != nil && e.receipt == "" && e.Reason != reasonDisconnect {
+			e.receipt = receiptOf(&f)
+		}
+		switch {
+		case e == nil:
+		case s.soft && e.Soft:
+			s.sendError(e, false)
+		default:
+			return e
+		}
+		if e := s.ending.Load(); e != nil {
+			return e
+		}
+	}
+}
+
+// receiptOf is the receipt a frame asks for; CONNECT may not ask (STOMP 1.2, Standard Headers).
+func receiptOf(f *stompframe.Frame) string {
+	if f.Command == frame.CONNECT || f.Command == frame.STOMP {
+		return ""
+	}
+	return f.Header.String(frame.Receipt)
+}
+
+// end makes the session end for reason e, soon, from any goroutine. The first reason counts.
+func (s *session) end(e *ending) {
+	if !s.ending.CompareAndSwap(nil, e) {
+		return
+	}
+	if e.abort {
+		s.conn.Abort()
+	}
+	s.conn.Interrupt()
+}
+
+// tooSlow ends a session whose outbox is over its limit (product policy "disconnect").
+func (s *session) tooSlow(sub *subscription) {
+	s.end(&ending{Reason: reasonSlow, abort: true,
+		detail: "more than " + strconv.FormatInt(s.out.limit, 10) + " bytes wait for it, on " + quote(sub.destination)})
+}
+
+// finish ends the session in order: nothing new comes in, what it held goes back to the queues,
+// the last frames are flushed, the connection is closed.
+func (s *session) finish(e *ending) {
+	s.patience.Stop()
+	if s.beat != nil {
+		s.beat.stop()
+	}
+	s.report(e)
+	s.detach()
+	if !e.lost && !e.abort {
+		s.waitReceipts()
+		s.farewell(e)
+	}
+	if e.abort || !s.out.drain(s.drainTime(e)) {
+		s.conn.Abort()
+		if wait := s.out.close(); wait != nil {
+			<-wait
+		}
+		s.conn.Close(s.closeCode(e), e.Text, 0)
+		return
+	}
+	linger := lingerTime
+	if e.lost {
+		linger = 0
+	}
+	s.conn.Close(s.closeCode(e), e.Text, linger)
+}
+
+// drainTime is how long the last frames may take: as long as any write, but not where the peer
+// is gone or cannot be expected to read.
+func (s *session) drainTime(e *ending) time.Duration {
+	if e.lost || e.Reason == reasonHeartBeat {
+		return time.Second
+	}
+	return s.limits.SendTime
+}
+
+func (s *session) closeCode(e *ending) int {
+	if e.code != 0 {
+		return e.code
+	}
+	return e.Code
+}
+
+// refuse ends a session that was not admitted.
+func (s *session) refuse(e *ending) {
+	s.report(e)
+	s.farewell(e)
+	s.out.drain(time.Second)
+	s.conn.Close(e.Code, e.Text, 0)
+}
+
+// waitReceipts waits until what the client had a receipt promised for is done, so that a session
+// that ends in order leaves no frame unanswered.
+func (s *session) waitReceipts() {
+	wait := s.acks.pending()
+	if wait == nil {
+		return
+	}
+	t := time.NewTimer(s.limits.SendTime)
+	defer t.Stop()
+	select {
+	case <-wait:
+	case <-t.C:
+	}
+}
+
+// farewell puts the last frame: the ERROR of a session that ends badly.
+func (s *session) farewell(e *ending) {
+	if !e.Silent {
+		s.sendError(e, true)
+	}
+}
+
+// sendError puts an ERROR frame (STOMP 1.2, ERROR).
+func (s *session) sendError(e *ending, fatal bool) {
+	body := e.Error()
+	b := make([]byte, 0, 160+len(body)+len(e.receipt))
+	b = append(b, frame.ERROR+"\n"...)
+	b = stompframe.AppendHeader(b, s.version, frame.Message, e.Text)
+	if e.receipt != "" {
+		b = stompframe.AppendHeader(b, s.version, frame.ReceiptId, e.receipt)
+	}
+	if e.version {
+		b = append(b, "version:"+stompframe.Supported+"\n"...)
+	}
+	if s.soft {
+		b = stompframe.AppendHeader(b, s.version, "fatal", strconv.FormatBool(fatal))
+	}
+	b = append(b, "content-type:text/plain\ncontent-length:"...)
+	b = strconv.AppendInt(b, int64(len(body)), 10)
+	b = append(b, "\n\n"...)
+	b = append(b, body...)
+	s.out.putFrame(append(b, 0))
+}
+
+// report logs how a session ended: its end is an event for people only if it was not asked for.
+func (s *session) report(e *ending) {
+	level := slog.LevelInfo
+	switch e.Reason {
+	case reasonDisconnect, reasonShutdown:
+		level = slog.LevelDebug
+	case reasonSlow:
+		level = slog.LevelWarn
+	case reasonGone:
+		if e.cause == nil || errors.Is(e.cause, io.EOF) {
+			level = slog.LevelDebug
+		}
+	}
+	if !s.b.log.Enabled(context.Background(), level) {
+		return
+	}
+	p := s.conn.Peer()
+	attrs := []slog.Attr{
+		slog.String("reason", e.Text),
+		slog.String("session", s.id),
+		slog.String("transport", p.Transport),
+		slog.String("peer", addrString(p)),
+	}
+	if s.principal.Name != "" {
+		attrs = append(attrs, slog.String("user", s.principal.Name))
+	}
+	if e.detail != "" {
+		attrs = append(attrs, slog.String("detail", e.detail))
+	} else if e.cause != nil {
+		attrs = append(attrs, slog.String("detail", e.cause.Error()))
+	}
+	s.b.log.LogAttrs(context.Background(), level, "session ended", attrs...)
+}
+
+func addrString(p Peer) string {
+	if p.Addr == nil {
+		return ""
+	}
+	return p.Addr.String()
+}
+
+// detach takes the session out of topics and queues and gives back all it held.
+func (s *session) detach() {
+	for id, tx := range s.transactions {
+		s.undo(tx)
+		delete(s.transactions, id)
+	}
+	// First out of all queues, so that nothing given back comes to this session again.
+	for _, sub := range s.subscriptions {
+		s.leave(sub)
+	}
+	unsent := make(map[*subscription][]outItem)
+	for _, it := range s.out.withdraw(nil) {
+		unsent[it.sub] = append(unsent[it.sub], it)
+	}
+	for _, sub := range s.subscriptions {
+		if sub.queue != nil {
+			sub.queue.settle(sub, unsent[sub])
+		}
+	}
+	for _, t := range s.temps {
+		s.dropTemp(t)
+	}
+	s.subscriptions, s.temps = nil, nil
+}
+
+// leave ends the deliveries to a subscription.
+func (s *session) leave(sub *subscription) {
+	if sub.queue != nil {
+		sub.queue.remove(sub)
+		return
+	}
+	s.b.topics.unsubscribe(sub.route, sub.wild, sub)
+}
+
+// hasRoom reports whether a queue may hand this session another message.
+func (s *session) hasRoom(m ackMode) bool {
+	return s.out.room() && (m == ackAuto || s.unacked.Load() < int64(s.limits.Unacked))
+}
+
+// unstall wakes the queues that found no room in this session, now that there may be some.
+func (s *session) unstall() {
+	if !s.stalled.Load() || !s.out.room() {
+		return
+	}
+	s.stalled.Store(false)
+	if subs := s.consuming.Load(); subs != nil {
+		for _, sub := range *subs {
+			sub.queue.refill()
+		}
+	}
+}
+
+// written tells that a batch has been handed to the network: messages of subscriptions in mode
+// auto are consumed with that (STOMP 1.2, SUBSCRIBE ack Header). The flusher calls it.
+func (s *session) written(batch []outItem) {
+	var sub *subscription
+	freed, messages := 0, uint64(0)
+	for i := range batch {
+		it := &batch[i]
+		if it.m != nil {
+			messages++
+		}
+		if it.d == nil || it.sub.mode != ackAuto {
+			continue
+		}
+		if it.sub != sub && sub != nil {
+			sub.queue.freed(sub, freed)
+			freed = 0
+		}
+		sub = it.sub
+		freed++
+		it.d.Ack(nil)
+	}
+	if sub != nil {
+		sub.queue.freed(sub, freed)
+	}
+	s.delivered.Add(messages)
+	s.unstall()
+}
+
+// giveBack returns deliveries that a broken connection did not take, or not surely.
+func (s *session) giveBack(items []outItem, tried bool) {
+	for _, it := range items {
+		switch {
+		case it.d == nil:
+		case it.seq != 0:
+			if !tried {
+				it.sub.queue.neverSent(it.sub, it.seq)
+			}
+		case tried:
+			it.d.Nack(0, nil)
+		default:
+			it.d.Release()
+		}
+	}
+}
+
+// neverSent marks a message of unacked as one that did not reach the wire.
+func (q *queue) neverSent(sub *subscription, seq uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if i := sub.find(seq); i >= 0 {
+		sub.unacked[i].unsent = true
+	}
+}

@@ -1,0 +1,246 @@
+package broker
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/go-stomp/stomp/v3/frame"
+	"github.com/gudokmq/gudok/stompframe"
+)
+
+// Prefetch where a SUBSCRIBE does not say: how many messages a subscription may hold.
+const (
+	defaultPrefetch = 100 // unacknowledged, in the modes client and client-individual
+	autoPrefetch    = 500 // on their way to the network, in mode auto
+)
+
+// handleSubscribe makes a subscription (STOMP 1.2, SUBSCRIBE).
+func (s *session) handleSubscribe(f *stompframe.Frame) *ending {
+	destination, ok := f.Header.Get(frame.Destination)
+	if !ok {
+		return because(reasonMissingHeader, "SUBSCRIBE needs a destination")
+	}
+	sub := &subscription{s: s, destination: string(destination)}
+	for _, step := range []func(*subscription, *stompframe.Frame) *ending{
+		s.nameSubscription, readAckMode, s.readPrefetch, refuseUnsupported, s.routeSubscription,
+	} {
+		if bad := step(sub, f); bad != nil {
+			return bad
+		}
+	}
+	if len(s.subscriptions) >= s.limits.Subscriptions {
+		return because(reasonSubscriptions, "this session has %d subscriptions, its limit", s.limits.Subscriptions)
+	}
+	s.numbers++
+	sub.number = s.numbers
+	sub.noLocal = f.Header.String("no-local") == "true" || f.Header.String("activemq.noLocal") == "true"
+	return s.start(sub, f.Header.String(frame.Receipt))
+}
+
+// start puts the subscription to work. Its RECEIPT is sent before its first MESSAGE, and cannot
+// be read before it is true.
+func (s *session) start(sub *subscription, receiptID string) *ending {
+	if receiptID != "" {
+		s.waitReceipts() // in the order of the frames that asked
+	}
+	if s.isQueue(sub) {
+		return s.consume(sub, receiptID)
+	}
+	s.subscriptions[sub.id] = sub
+	if receiptID != "" {
+		s.out.putHeld(receiptFrame(s.version, receiptID))
+		defer s.out.release()
+	}
+	s.b.topics.subscribe(sub.route, sub.wild, sub)
+	return nil
+}
+
+// nameSubscription finds the subscription's id; STOMP 1.0 does without, and is known by its
+// destination.
+func (s *session) nameSubscription(sub *subscription, f *stompframe.Frame) *ending {
+	id, ok := f.Header.Get(frame.Id)
+	switch {
+	case ok:
+		sub.id = string(id)
+		sub.prefix = stompframe.AppendHeaderBytes([]byte(frame.MESSAGE+"\n"), s.version, []byte(frame.Subscription), id)
+	case s.version == stompframe.V10:
+		sub.id = sub.destination
+		sub.prefix = []byte(frame.MESSAGE + "\n")
+	default:
+		return because(reasonMissingHeader, "SUBSCRIBE needs an id in STOMP %s", s.version)
+	}
+	if old := s.subscriptions[sub.id]; old != nil && !old.implicit {
+		return because(reasonDuplicateID, "subscription %s exists, to %s", quote(sub.id), quote(old.destination))
+	}
+	return nil
+}
+
+// readAckMode reads the ack header; absent means auto (STOMP 1.2, SUBSCRIBE ack Header).
+func readAckMode(sub *subscription, f *stompframe.Frame) *ending {
+	v, ok := f.Header.Get(frame.Ack)
+	switch mode := string(v); {
+	case !ok || mode == frame.AckAuto:
+		sub.mode = ackAuto
+	case mode == frame.AckClient:
+		sub.mode = ackClient
+	case mode == frame.AckClientIndividual:
+		sub.mode = ackIndividual
+	default:
+		return because(reasonBadHeader, "ack:%s is not auto, client or client-individual", quote(mode))
+	}
+	return nil
+}
+
+// readPrefetch reads how many messages the subscription may hold, from the first of the names in
+// use; 0 means as many as the session may hold.
+func (s *session) readPrefetch(sub *subscription, f *stompframe.Frame) *ending {
+	sub.prefetch = defaultPrefetch
+	if sub.mode == ackAuto {
+		sub.prefetch = autoPrefetch
+	}
+	for _, name := range []string{"prefetch-count", "activemq.prefetchSize", "credit"} {
+		v, ok := f.Header.Get(name)
+		if !ok {
+			continue
+		}
+		text, _, _ := strings.Cut(string(v), ",") // credit:messages,bytes
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			return because(reasonBadHeader, "%s:%s is not a number of messages", name, quote(string(v)))
+		}
+		if n == 0 {
+			n = s.limits.Unacked
+		}
+		sub.prefetch = n
+		break
+	}
+	sub.prefetch = min(sub.prefetch, s.limits.Unacked)
+	return nil
+}
+
+// refuseUnsupported refuses what would change what the subscriber gets and is not there yet;
+// ignoring it would deliver the wrong messages, or none.
+func refuseUnsupported(sub *subscription, f *stompframe.Frame) *ending {
+	topic := strings.HasPrefix(sub.destination, "/topic/")
+	for _, h := range f.Header {
+		value := string(h.Value)
+		refuse := false
+		switch string(h.Name) {
+		case "selector":
+			refuse = value != ""
+		case "browser":
+			refuse = value == "true"
+		case "exclusive", "activemq.exclusive":
+			refuse = value == "true"
+		case "durable", "persistent":
+			refuse = topic && value == "true"
+		case "durable-subscription-name", "durable-subscriber-name", "activemq.subscriptionName", "x-queue-name":
+			refuse = topic
+		case "from-seq", "x-stream-offset":
+			refuse = true
+		}
+		if refuse {
+			return because(reasonUnsupported, "SUBSCRIBE with %s:%s is not supported yet", h.Name, quote(value))
+		}
+	}
+	return nil
+}
+
+// routeSubscription decides what the subscription listens to.
+func (s *session) routeSubscription(sub *subscription, f *stompframe.Frame) *ending {
+	k, rest, wild, bad := parseDestination(sub.destination, true)
+	if bad != nil {
+		return bad
+	}
+	if bad := s.authorize(OpSubscribe, sub.destination); bad != nil {
+		return bad
+	}
+	sub.route, sub.wild = sub.destination, wild
+	switch k {
+	case kindTopic:
+	case kindQueue:
+		sub.ephemeral = f.Header.Has(hdrSimpOrig)
+	case kindTempQueue:
+		t, bad := s.temp(sub.destination)
+		if bad != nil {
+			return bad
+		}
+		sub.route = t.queue
+		s.dropImplicit(sub.destination)
+	case kindReply:
+		return because(reasonForbidden, "%s is an address to send to, not to subscribe to", quote(sub.destination))
+	case kindUser:
+		own, ok := s.ownUserName(rest)
+		if !ok && s.principal.Name != "" {
+			// A user may name himself.
+			own, ok = s.ownUserName(strings.TrimPrefix(rest, s.principal.Name+"/"))
+		}
+		if !ok {
+			return because(reasonForbidden, "%s is not a destination of this user; subscribe to /user/queue/…", quote(sub.destination))
+		}
+		sub.route = own
+	}
+	return nil
+}
+
+// isQueue tells that a subscription's route is a queue of an engine.
+func (s *session) isQueue(sub *subscription) bool {
+	return !strings.HasPrefix(sub.route, "/topic/") && !strings.HasPrefix(sub.route, userPrefix)
+}
+
+// consume joins the queue of a subscription. It has no room for a message until its RECEIPT is
+// on its way.
+func (s *session) consume(sub *subscription, receiptID string) *ending {
+	sub.ephemeral = sub.ephemeral && s.b.engine.Stat(sub.route).Messages() == 0
+	if err := s.b.join(sub); err != nil {
+		return because(reasonStore, "consume %s: %v", quote(sub.destination), err)
+	}
+	s.subscriptions[sub.id] = sub
+	s.noteConsuming()
+	if receiptID != "" {
+		s.out.putFrame(receiptFrame(s.version, receiptID))
+	}
+	sub.queue.freed(sub, sub.prefetch)
+	return nil
+}
+
+// noteConsuming makes the list of queue subscriptions for those who wake their queues.
+func (s *session) noteConsuming() {
+	list := make([]*subscription, 0, len(s.subscriptions))
+	for _, sub := range s.subscriptions {
+		if sub.queue != nil {
+			list = append(list, sub)
+		}
+	}
+	s.consuming.Store(&list)
+}
+
+// handleUnsubscribe ends a subscription; what it held returns to its queue at once (STOMP 1.2,
+// UNSUBSCRIBE).
+func (s *session) handleUnsubscribe(f *stompframe.Frame) *ending {
+	id, ok := f.Header.Get(frame.Id)
+	if !ok && s.version == stompframe.V10 {
+		id, ok = f.Header.Get(frame.Destination)
+	}
+	if !ok {
+		return because(reasonMissingHeader, "UNSUBSCRIBE needs the id of a subscription")
+	}
+	sub := s.subscriptions[string(id)]
+	if sub == nil {
+		return because(reasonNoSubscription, "this session has no subscription %s", quote(string(id)))
+	}
+	s.unsubscribe(sub)
+	s.confirm(f)
+	return nil
+}
+
+func (s *session) unsubscribe(sub *subscription) {
+	delete(s.subscriptions, sub.id)
+	s.leave(sub)
+	unsent := s.out.withdraw(sub)
+	if sub.queue != nil {
+		s.noteConsuming()
+		sub.queue.settle(sub, unsent)
+		s.unstall()
+	}
+}

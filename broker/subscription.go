@@ -1,0 +1,149 @@
+package broker
+
+import (
+	"sort"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/gudokmq/gudok/store"
+)
+
+// ackMode is a subscription's ack header (STOMP 1.2, SUBSCRIBE ack Header).
+type ackMode uint8
+
+const (
+	ackAuto ackMode = iota
+	ackClient
+	ackIndividual
+)
+
+// subscription is one SUBSCRIBE of a session.
+type subscription struct {
+	// Static.
+	s           *session
+	id          string // as the client named it; in 1.0 without an id, the destination
+	destination string // as the client wrote it
+	route       string // what is routed: a topic's name or pattern, or a queue's name
+	wild        bool   // route is a pattern
+	mode        ackMode
+	noLocal     bool
+	implicit    bool   // made by a reply-to, not by a SUBSCRIBE
+	ephemeral   bool   // Spring's: about a user's destination
+	number      uint64 // counts the session's subscriptions; first part of an ack id
+	prefix      []byte // MESSAGE and the subscription header, escaped for this session's version
+	prefetch    int
+	queue       *queue // nil for topics
+
+	// gone: deliver nothing any more.
+	gone atomic.Bool
+
+	// Guarded by queue.mu.
+	free    int // how many more messages it may hold
+	seq     uint64
+	unacked []held // in the order of seq; settled ones are nil until they are cut off
+	settled int    // nils in unacked
+}
+
+// held is one message that a subscription has not acknowledged yet.
+type held struct {
+	seq    uint64
+	d      store.Delivery
+	unsent bool // never reached the wire: giving it back does not count as a delivery
+}
+
+// deliverTopic puts a topic message into the session's outbox.
+func (sub *subscription) deliverTopic(m *store.Message, from *session) {
+	if sub.gone.Load() || sub.noLocal && from == sub.s {
+		return
+	}
+	if sub.s.out.putTopic(m, sub) {
+		sub.s.tooSlow(sub)
+	}
+}
+
+// appendAckID appends the ack header's value for a delivery. Topic messages share one: nothing
+// is held for them.
+func (sub *subscription) appendAckID(dst []byte, seq uint64) []byte {
+	dst = strconv.AppendUint(dst, sub.number, 10)
+	dst = append(dst, '-')
+	return strconv.AppendUint(dst, seq, 10)
+}
+
+// hold notes a delivery that must be acknowledged and gives it its number. queue.mu is held.
+func (sub *subscription) hold(d store.Delivery) uint64 {
+	sub.seq++
+	sub.unacked = append(sub.unacked, held{seq: sub.seq, d: d})
+	return sub.seq
+}
+
+// find tells the place of a number in unacked, or -1. queue.mu is held.
+func (sub *subscription) find(seq uint64) int {
+	i := sort.Search(len(sub.unacked), func(i int) bool { return sub.unacked[i].seq >= seq })
+	if i == len(sub.unacked) || sub.unacked[i].seq != seq || sub.unacked[i].d == nil {
+		return -1
+	}
+	return i
+}
+
+// findMessage is find by message-id, for STOMP 1.0 and 1.1. queue.mu is held.
+func (sub *subscription) findMessage(id string) int {
+	for i := range sub.unacked {
+		if d := sub.unacked[i].d; d != nil && d.Message().ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// claim takes the message at place i out of unacked, and in mode client all before it
+// (STOMP 1.2, SUBSCRIBE ack Header: cumulative), appending them to the slice given, oldest
+// first. queue.mu is held.
+func (sub *subscription) claim(i int, to []held) []held {
+	from := i
+	if sub.mode == ackClient {
+		from = 0
+	}
+	for j := from; j <= i; j++ {
+		if sub.unacked[j].d != nil {
+			to = append(to, sub.unacked[j])
+			sub.unacked[j].d = nil
+			sub.settled++
+		}
+	}
+	sub.compact()
+	return to
+}
+
+// compact cuts the settled entries off, at once when all are, else when they are the half.
+func (sub *subscription) compact() {
+	if sub.settled*2 < len(sub.unacked) || sub.settled == 0 {
+		return
+	}
+	kept := sub.unacked[:0]
+	for _, h := range sub.unacked {
+		if h.d != nil {
+			kept = append(kept, h)
+		}
+	}
+	clear(sub.unacked[len(kept):])
+	sub.unacked, sub.settled = kept, 0
+}
+
+// unclaim puts messages back that a transaction had claimed and gave up (STOMP 1.2, ABORT); each
+// takes its old place. queue.mu is held.
+func (sub *subscription) unclaim(hs []held) {
+	for _, h := range hs {
+		i := sort.Search(len(sub.unacked), func(i int) bool { return sub.unacked[i].seq >= h.seq })
+		if i < len(sub.unacked) && sub.unacked[i].seq == h.seq {
+			sub.unacked[i] = h
+			sub.settled--
+			continue
+		}
+		sub.unacked = append(sub.unacked, held{})
+		copy(sub.unacked[i+1:], sub.unacked[i:])
+		sub.unacked[i] = h
+	}
+}
+
+// holding is how many messages it has not acknowledged. queue.mu is held.
+func (sub *subscription) holding() int { return len(sub.unacked) - sub.settled }

@@ -1,0 +1,81 @@
+package broker
+
+import (
+	"strings"
+
+	"github.com/go-stomp/stomp/v3/frame"
+	"github.com/gudokmq/gudok/stompframe"
+)
+
+// tempQueue is a /temp-queue/ of a session: private to it, and gone with it.
+type tempQueue struct {
+	queue string // its name in the engine, which no client can say
+	token string // of its reply address, or empty while nobody needed one
+}
+
+// temp finds this session's temporary queue of a name, or makes it.
+func (s *session) temp(destination string) (*tempQueue, *ending) {
+	if t := s.temps[destination]; t != nil {
+		return t, nil
+	}
+	if len(s.temps) >= s.limits.Subscriptions {
+		return nil, because(reasonSubscriptions, "this session has %d temporary queues, its limit", len(s.temps))
+	}
+	if s.temps == nil {
+		s.temps = make(map[string]*tempQueue)
+	}
+	t := &tempQueue{queue: destination + "@" + s.id}
+	s.temps[destination] = t
+	return t, nil
+}
+
+// replyTo rewrites a reply-to that names a temporary queue to an address that others can send
+// to, which only they know who get the message. Replies come whether or not the client
+// subscribes to the queue: without a SUBSCRIBE (RabbitMQ's way) their subscription header is the
+// queue's name; with one (ActiveMQ's way) it is the SUBSCRIBE's. It returns "" where there is
+// nothing to rewrite.
+func (s *session) replyTo(f *stompframe.Frame) (string, *ending) {
+	v := f.Header.String(hdrReplyTo)
+	if !strings.HasPrefix(v, tempPrefix) {
+		return "", nil
+	}
+	if _, _, _, bad := parseDestination(v, false); bad != nil {
+		return "", bad
+	}
+	t, bad := s.temp(v)
+	if bad != nil {
+		return "", bad
+	}
+	if t.token == "" {
+		t.token = randomID(20)
+		s.b.replies.Store(t.token, t.queue)
+	}
+	for _, sub := range s.subscriptions {
+		if sub.route == t.queue {
+			return replyPrefix + t.token, nil
+		}
+	}
+	if s.subscriptions[v] != nil {
+		return "", because(reasonDuplicateID, "reply-to %s needs a subscription of that id, which exists", quote(v))
+	}
+	sub := &subscription{s: s, id: v, destination: v, route: t.queue, prefetch: autoPrefetch, implicit: true}
+	sub.prefix = stompframe.AppendHeader([]byte(frame.MESSAGE+"\n"), s.version, frame.Subscription, v)
+	s.numbers++
+	sub.number = s.numbers
+	return replyPrefix + t.token, s.consume(sub, "")
+}
+
+// dropImplicit ends the subscription that a reply-to made, for a SUBSCRIBE that takes its place.
+func (s *session) dropImplicit(destination string) {
+	if sub := s.subscriptions[destination]; sub != nil && sub.implicit {
+		s.unsubscribe(sub)
+	}
+}
+
+// dropTemp removes a temporary queue, with what is in it, at the end of its session.
+func (s *session) dropTemp(t *tempQueue) {
+	if t.token != "" {
+		s.b.replies.Delete(t.token)
+	}
+	s.b.transient.Drop(t.queue, s.b.logStore("drop temporary queue", t.queue))
+}

@@ -1,0 +1,231 @@
+package broker
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/gudokmq/gudok/store"
+)
+
+// topics routes topic messages. A name that somebody subscribes to, or a pattern, has an
+// audience; publishing finds the audience of the name and those of the patterns that match it.
+type topics struct {
+	mu       sync.RWMutex // guards what follows; never held while delivering
+	exact    map[string]*audience
+	patterns node
+	wild     int // number of patterns with an audience
+}
+
+// audience is the subscriptions of one name or pattern. Publishers walk a snapshot without a
+// lock; changes are made under topics.mu.
+type audience struct {
+	snapshot atomic.Pointer[[]*subscription]
+	gone     int // members of the snapshot that have left; guarded by topics.mu
+}
+
+// node is one segment of the patterns' tree.
+type node struct {
+	children map[string]*node // by literal segment
+	star     *node            // "*": any one segment
+	here     *audience        // patterns that end here
+	rest     *audience        // "#", ">", "**": patterns that take any number from here
+}
+
+// add appends a member. The backing array is shared by the snapshots that grew from one another:
+// each reads only its own length.
+func (a *audience) add(s *subscription) {
+	var subs []*subscription
+	if p := a.snapshot.Load(); p != nil {
+		subs = *p
+	}
+	subs = append(subs, s)
+	a.snapshot.Store(&subs)
+}
+
+// leave takes note that a member has gone, and makes a new snapshot once a quarter has, so that
+// leaving costs the same however large the audience. It reports whether nobody is left.
+func (a *audience) leave() bool {
+	a.gone++
+	p := a.snapshot.Load()
+	n := len(*p)
+	if a.gone == n {
+		return true
+	}
+	if a.gone*4 < n && n > 64 {
+		return false
+	}
+	left := make([]*subscription, 0, n-a.gone+4)
+	for _, s := range *p {
+		if !s.gone.Load() {
+			left = append(left, s)
+		}
+	}
+	a.gone = 0
+	a.snapshot.Store(&left)
+	return false
+}
+
+func newTopics() *topics { return &topics{exact: make(map[string]*audience)} }
+
+// subscribe makes s a member of the audience of name, which is a pattern if wild. From its
+// return on every message published is delivered to s.
+func (t *topics) subscribe(name string, wild bool, s *subscription) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !wild {
+		a := t.exact[name]
+		if a == nil {
+			a = new(audience)
+			t.exact[name] = a
+		}
+		a.add(s)
+		return
+	}
+	slot := t.patterns.slot(topicRest(name), true)
+	if *slot == nil {
+		*slot = new(audience)
+		t.wild++
+	}
+	(*slot).add(s)
+}
+
+// unsubscribe ends s's membership; s gets nothing that is published afterwards.
+func (t *topics) unsubscribe(name string, wild bool, s *subscription) {
+	s.gone.Store(true)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !wild {
+		if a := t.exact[name]; a != nil && a.leave() {
+			delete(t.exact, name)
+		}
+		return
+	}
+	rest := topicRest(name)
+	if slot := t.patterns.slot(rest, false); slot != nil && *slot != nil && (*slot).leave() {
+		*slot = nil
+		t.wild--
+		t.patterns.prune(rest)
+	}
+}
+
+// publish delivers m to all who are subscribed to name. from is the sender's session, or nil.
+func (t *topics) publish(name string, m *store.Message, from *session) {
+	var few [8]*audience
+	all := few[:0]
+	t.mu.RLock()
+	if a := t.exact[name]; a != nil {
+		all = append(all, a)
+	}
+	if rest := topicRest(name); t.wild > 0 && rest != "" {
+		all = t.patterns.match(rest, true, all)
+	}
+	t.mu.RUnlock()
+	for _, a := range all {
+		for _, s := range *a.snapshot.Load() {
+			s.deliverTopic(m, from)
+		}
+	}
+}
+
+// count tells how many names and patterns have an audience.
+func (t *topics) count() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.exact) + t.wild
+}
+
+// topicRest cuts the prefix off a topic's name. Names outside /topic/ (user destinations) have
+// audiences too, but no pattern matches them.
+func topicRest(name string) string {
+	const prefix = "/topic/"
+	if len(name) > len(prefix) && name[:len(prefix)] == prefix {
+		return name[len(prefix):]
+	}
+	return ""
+}
+
+// slot finds the place of a pattern's audience, or makes it.
+func (n *node) slot(pattern string, create bool) **audience {
+	for {
+		seg, rest, more := nextSegment(pattern)
+		switch seg {
+		case "#", ">", "**":
+			return &n.rest
+		}
+		next := n.child(seg, create)
+		if next == nil {
+			return nil
+		}
+		n = next
+		if !more {
+			return &n.here
+		}
+		pattern = rest
+	}
+}
+
+func (n *node) child(seg string, create bool) *node {
+	if seg == "*" {
+		if n.star == nil && create {
+			n.star = new(node)
+		}
+		return n.star
+	}
+	c := n.children[seg]
+	if c == nil && create {
+		if n.children == nil {
+			n.children = make(map[string]*node)
+		}
+		c = new(node)
+		n.children[seg] = c
+	}
+	return c
+}
+
+// prune removes the nodes along a pattern that hold nothing any more; it reports whether n itself
+// holds nothing.
+func (n *node) prune(pattern string) bool {
+	seg, rest, more := nextSegment(pattern)
+	if c := n.child(seg, false); c != nil {
+		empty := false
+		if more {
+			empty = c.prune(rest)
+		} else {
+			empty = c.empty()
+		}
+		if empty {
+			if seg == "*" {
+				n.star = nil
+			} else {
+				delete(n.children, seg)
+			}
+		}
+	}
+	return n.empty()
+}
+
+func (n *node) empty() bool {
+	return n.here == nil && n.rest == nil && n.star == nil && len(n.children) == 0
+}
+
+// match appends the audiences of the patterns that match a name. Cost: the nodes that can match,
+// at most two per segment and branch; more tells that name still has segments.
+func (n *node) match(name string, more bool, to []*audience) []*audience {
+	if n.rest != nil {
+		to = append(to, n.rest)
+	}
+	if !more {
+		if n.here != nil {
+			to = append(to, n.here)
+		}
+		return to
+	}
+	seg, rest, more := nextSegment(name)
+	if c := n.children[seg]; c != nil {
+		to = c.match(rest, more, to)
+	}
+	if n.star != nil {
+		to = n.star.match(rest, more, to)
+	}
+	return to
+}

@@ -1,0 +1,242 @@
+package broker
+
+import (
+	"sync/atomic"
+
+	"github.com/go-stomp/stomp/v3/frame"
+	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store"
+)
+
+// transaction gathers what a client wants done at once (STOMP 1.2, BEGIN).
+type transaction struct {
+	sends []send
+	acks  []claim
+	nacks []nack
+	bytes int64
+}
+
+type send struct {
+	to target
+	m  *store.Message
+}
+
+type nack struct {
+	claim
+	how settlement
+}
+
+// handleBegin opens a transaction (STOMP 1.2, BEGIN).
+func (s *session) handleBegin(f *stompframe.Frame) *ending {
+	id, ok := f.Header.Get(frame.Transaction)
+	if !ok {
+		return because(reasonMissingHeader, "BEGIN needs a transaction")
+	}
+	if s.transactions[string(id)] != nil {
+		return because(reasonDuplicateTx, "transaction %s is open", quote(string(id)))
+	}
+	if len(s.transactions) >= s.limits.Transactions {
+		return because(reasonTxLimit, "this session has %d transactions open, its limit", s.limits.Transactions)
+	}
+	if s.transactions == nil {
+		s.transactions = make(map[string]*transaction)
+	}
+	s.transactions[string(id)] = new(transaction)
+	s.confirm(f)
+	return nil
+}
+
+// open finds the open transaction that a frame names.
+func (s *session) open(id string) (*transaction, *ending) {
+	if tx := s.transactions[id]; tx != nil {
+		return tx, nil
+	}
+	return nil, because(reasonNoTx, "transaction %s is not open", quote(id))
+}
+
+// finished takes the transaction that a COMMIT or ABORT names out of the open ones.
+func (s *session) finished(f *stompframe.Frame) (*transaction, *ending) {
+	id, ok := f.Header.Get(frame.Transaction)
+	if !ok {
+		return nil, because(reasonMissingHeader, "%s needs a transaction", f.Command)
+	}
+	tx, bad := s.open(string(id))
+	if bad == nil {
+		delete(s.transactions, string(id))
+		s.txBytes -= tx.bytes
+	}
+	return tx, bad
+}
+
+// sendLater adds a SEND to a transaction.
+func (s *session) sendLater(id string, t target, m *store.Message) *ending {
+	tx, bad := s.open(id)
+	if bad != nil {
+		return bad
+	}
+	size := int64(m.Size())
+	if s.txBytes+size > s.limits.TransactionBytes {
+		return because(reasonTxBytes, "the open transactions of this session would hold %d bytes, the limit is %d",
+			s.txBytes+size, s.limits.TransactionBytes)
+	}
+	tx.sends = append(tx.sends, send{t, m})
+	tx.bytes += size
+	s.txBytes += size
+	return nil
+}
+
+// settleLater adds an ACK or NACK to a transaction. The messages stay held; nobody else gets
+// them, and no other ACK finds them, until COMMIT or ABORT.
+func (s *session) settleLater(id string, f *stompframe.Frame, how settlement) *ending {
+	tx, bad := s.open(id)
+	if bad != nil {
+		return bad
+	}
+	c, bad := s.claimed(f)
+	if bad != nil {
+		return bad
+	}
+	switch {
+	case len(c.hs) == 0:
+	case how.nack:
+		tx.nacks = append(tx.nacks, nack{c, how})
+	default:
+		tx.acks = append(tx.acks, c)
+	}
+	s.confirm(f)
+	return nil
+}
+
+// handleCommit does all of a transaction, or none of it (STOMP 1.2, COMMIT). What the store
+// keeps is one commit of the store; what it does not keep, topic messages and those of temporary
+// queues, follows when that has succeeded, and NACKs too.
+func (s *session) handleCommit(f *stompframe.Frame) *ending {
+	tx, bad := s.finished(f)
+	if bad != nil {
+		return bad
+	}
+	var ms []*store.Message
+	var acks []store.Delivery
+	later := len(tx.nacks) > 0
+	for _, x := range tx.sends {
+		if x.to.engine == s.b.engine {
+			ms = append(ms, x.m)
+		} else {
+			later = true
+		}
+	}
+	for _, c := range tx.acks {
+		for _, h := range c.hs {
+			if c.sub.queue.engine == s.b.engine {
+				acks = append(acks, h.d)
+			}
+		}
+		later = later || c.sub.queue.engine != s.b.engine
+	}
+	id := f.Header.String(frame.Receipt)
+	r := s.acks.open(id)
+	committed := make(chan struct{})
+	s.b.engine.Commit(ms, acks, func(err error) {
+		defer close(committed)
+		if err != nil {
+			s.undo(tx)
+			s.storeFailed(err, id, r)
+			return
+		}
+		s.follow(tx)
+		r.confirm()
+	})
+	if later {
+		<-committed // what this session sends next must not overtake it
+	}
+	return nil
+}
+
+// follow does the part of a committed transaction that is not the store's.
+func (s *session) follow(tx *transaction) {
+	for _, x := range tx.sends {
+		switch {
+		case x.to.topic != "":
+			s.b.topics.publish(x.to.topic, x.m, s)
+		case x.to.engine != nil && x.to.engine != s.b.engine:
+			x.to.engine.Publish(x.m, func(_ bool, err error) {
+				s.b.logStore("message not kept", x.to.queue)(err)
+			})
+		}
+	}
+	for _, c := range tx.acks {
+		if c.sub.queue.engine != s.b.engine {
+			for _, h := range c.hs {
+				h.d.Ack(nil)
+			}
+		}
+		s.released(c)
+	}
+	for _, n := range tx.nacks {
+		n.how.refuse(n.claim, nil)
+		s.released(n.claim)
+	}
+}
+
+// handleAbort undoes a transaction (STOMP 1.2, ABORT).
+func (s *session) handleAbort(f *stompframe.Frame) *ending {
+	tx, bad := s.finished(f)
+	if bad != nil {
+		return bad
+	}
+	s.undo(tx)
+	s.confirm(f)
+	return nil
+}
+
+// undo makes what a transaction claimed ackable again by the same ids; where the subscription
+// has gone meanwhile, the message returns to its queue.
+func (s *session) undo(tx *transaction) {
+	all := tx.acks
+	for _, n := range tx.nacks {
+		all = append(all, n.claim)
+	}
+	for _, c := range all {
+		q := c.sub.queue
+		q.mu.Lock()
+		gone := c.sub.gone.Load()
+		if !gone {
+			c.sub.unclaim(c.hs)
+		}
+		q.mu.Unlock()
+		if !gone {
+			continue
+		}
+		s.unacked.Add(-int64(len(c.hs)))
+		for _, h := range c.hs {
+			h.d.Nack(0, nil)
+		}
+	}
+}
+
+// countdown calls f once after n calls of done, with the first error of them.
+type countdown struct {
+	left atomic.Int64
+	err  atomic.Pointer[error]
+	f    func(error)
+}
+
+func newCountdown(n int, f func(error)) *countdown {
+	c := &countdown{f: f}
+	c.left.Store(int64(n))
+	return c
+}
+
+func (c *countdown) done(err error) {
+	if err != nil {
+		c.err.CompareAndSwap(nil, &err)
+	}
+	if c.left.Add(-1) > 0 {
+		return
+	}
+	if p := c.err.Load(); p != nil {
+		c.f(*p)
+		return
+	}
+	c.f(nil)
+}
