@@ -1,0 +1,8 @@
+// Package transport brings connections to the broker: [WebSocket] is an http.Handler, [TCP] serves
+// listeners, with or without TLS. Each connection becomes a broker.Conn and is handed to a
+// [Server] on a goroutine of its own; what a session sees is the same on every way in.
+//
+// The WebSocket handshake, the reading of messages and the control frames are coder/websocket's;
+// data frames are written here, whole batches with one write each. Beneath both kinds of Conn is
+// a socket, which keeps deadlines, the time of the last byte and the way a connection ends.
+package transport

@@ -1,0 +1,121 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/gudokmq/gudok/broker"
+	"github.com/gudokmq/gudok/stompframe"
+)
+
+// Server is where connections go; *broker.Broker is one.
+type Server interface {
+	// Serve runs the session of c and returns when it has ended, after c.Close or c.Abort. ctx is
+	// cancelled when a Shutdown of the transport ran out of time.
+	Serve(ctx context.Context, c broker.Conn)
+}
+
+const (
+	defaultFrameTime = 30 * time.Second
+	handshakeTime    = 5 * time.Second
+)
+
+// Options are the settings of a WebSocket and of GuardHost. The zero value works: pages of the
+// same host may connect, and requests must name an IP address or localhost as their host.
+type Options struct {
+	// BeforeConnect are the limits of frames until the session's CONNECT is accepted; zero
+	// fields mean the defaults of stompframe, for the frame those of stompframe.BeforeConnect.
+	BeforeConnect stompframe.Limits
+	// FrameTime is how long a frame may take from its first byte to its last, and a WebSocket
+	// message may stay open without finishing one. Default 30 s.
+	FrameTime time.Duration
+	// Logger gets refused and odd handshakes; default slog.Default().
+	Logger *slog.Logger
+
+	// PublicHosts are the names under which clients reach this server, as "host" (any port) or
+	// "host:port". IP addresses, localhost and names below it are always served.
+	PublicHosts []string
+	// AllowedOrigins are the pages that may connect besides those of the same host, each
+	// "https://app.example.com", with ":port" where it is not the scheme's own; or with
+	// one wildcard in front, "https://*.example.com", for all names below; or "null" for pages
+	// without an origin; or "*" for any page at all, which gives up the check.
+	AllowedOrigins []string
+	// Loopback tells that the listener can be reached from this machine only: pages served by
+	// any port of it may then connect.
+	Loopback bool
+}
+
+func (o Options) withDefaults() Options {
+	if o.FrameTime <= 0 {
+		o.FrameTime = defaultFrameTime
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+// Validate returns an error that names the first of PublicHosts and AllowedOrigins that can never
+// match. Such an entry is otherwise ignored, with a warning.
+func (o Options) Validate() error {
+	for _, s := range o.PublicHosts {
+		if _, ok := splitHost(strings.TrimSpace(s)); !ok {
+			return fmt.Errorf("http.public_hosts: %q is not a host or host:port", s)
+		}
+	}
+	for _, s := range o.AllowedOrigins {
+		if l := newOriginList([]string{s}, false); !l.any && !l.null && len(l.exact)+len(l.below) == 0 {
+			return fmt.Errorf("http.allowed_origins: %q is not an origin such as https://app.example.com, https://*.example.com, null or *", s)
+		}
+	}
+	return nil
+}
+
+// TCPOptions are the settings of a TCP. The zero value works and means no TLS.
+type TCPOptions struct {
+	// BeforeConnect are the limits of frames until the session's CONNECT is accepted; zero
+	// fields mean the defaults of stompframe, for the frame those of stompframe.BeforeConnect.
+	BeforeConnect stompframe.Limits
+	// FrameTime is how long a frame may take from its first byte to its last. Default 30 s.
+	FrameTime time.Duration
+	// Logger gets failed TLS handshakes and accept errors; default slog.Default().
+	Logger *slog.Logger
+	// TLS, if not nil, makes every connection a TLS one, of version 1.2 at least. See
+	// [Certificates].
+	TLS *tls.Config
+}
+
+func (o TCPOptions) withDefaults() TCPOptions {
+	if o.FrameTime <= 0 {
+		o.FrameTime = defaultFrameTime
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.TLS != nil && o.TLS.MinVersion < tls.VersionTLS12 {
+		o.TLS = o.TLS.Clone()
+		o.TLS.MinVersion = tls.VersionTLS12
+	}
+	return o
+}
+
+func beforeConnect(l stompframe.Limits) stompframe.Limits {
+	if l.Frame <= 0 {
+		l.Frame = stompframe.BeforeConnect.Frame
+	}
+	return l
+}
+
+// maxLogged bounds what a log line or an answer repeats of a client's words.
+const maxLogged = 256
+
+func cut(s string) string {
+	if len(s) > maxLogged {
+		return s[:maxLogged] + "…"
+	}
+	return s
+}

@@ -1,0 +1,232 @@
+package transport
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gudokmq/gudok/broker"
+)
+
+const (
+	chunkSize  = 16 << 10 // pooled read buffer
+	maxDiscard = 16 << 20 // bytes thrown away while lingering
+	// controlTime bounds the write of a control frame, which holds up the reader.
+	controlTime = 5 * time.Second
+	// farewellTime bounds the last write of a connection that is closed without linger.
+	farewellTime = time.Second
+)
+
+type chunk [chunkSize]byte
+
+// chunks holds read buffers; a connection has one only while it has bytes to read.
+var chunks = sync.Pool{New: func() any { return new(chunk) }}
+
+// errClosing is what a write after the close frame gets.
+var errClosing = fmt.Errorf("connection is closing: %w", net.ErrClosed)
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
+
+// socket is the connection beneath a Conn: deadlines, the time of the last byte, whole writes and
+// the end in good order.
+type socket struct {
+	// Static after construction.
+	nc        net.Conn
+	frameTime time.Duration
+
+	// Owned by the reader.
+	readErr  error     // what the network said last; final
+	begun    bool      // a frame has begun, so its time runs
+	frameEnd time.Time // when that time is over; zero: not reckoned yet
+	armed    bool      // nc has a read deadline
+
+	lastRead    atomic.Int64
+	interrupted atomic.Bool
+
+	// deadlineMu guards stopped, and that no deadline is set after it but by finish.
+	deadlineMu sync.Mutex
+	stopped    bool
+
+	// writeMu orders whole writes of data and control frames: it is held while one is written,
+	// for as long as that write's deadline allows.
+	writeMu   sync.Mutex
+	writeErr  error // the first failure; final, since half a batch may be out
+	closeSent bool  // a WebSocket close frame is out, nothing may follow
+	timed     bool  // nc has a write deadline
+}
+
+func (s *socket) init(nc net.Conn, frameTime time.Duration) {
+	s.nc, s.frameTime = nc, frameTime
+	s.lastRead.Store(time.Now().UnixNano())
+}
+
+// read reads once from the network, within the frame time if a frame has begun. Its first error
+// is kept in readErr and returned ever after.
+func (s *socket) read(p []byte) (int, error) {
+	if s.readErr != nil {
+		return 0, s.readErr
+	}
+	switch {
+	case s.begun && s.frameEnd.IsZero():
+		s.frameEnd = time.Now().Add(s.frameTime)
+		s.setReadDeadline(s.frameEnd)
+		s.armed = true
+	case !s.begun && s.armed:
+		s.setReadDeadline(time.Time{})
+		s.armed = false
+	}
+	n, err := s.nc.Read(p)
+	if n > 0 {
+		s.lastRead.Store(time.Now().UnixNano())
+		return n, nil // an error beside bytes comes again
+	}
+	s.readErr = err
+	return 0, err
+}
+
+// begin tells whether a frame is unfinished now.
+func (s *socket) begin(begun bool) {
+	s.begun = begun
+	if !begun {
+		s.frameEnd = time.Time{}
+	}
+}
+
+// progress tells that a frame was finished: the next one has its own time.
+func (s *socket) progress() { s.frameEnd = time.Time{} }
+
+func (s *socket) setReadDeadline(t time.Time) {
+	s.deadlineMu.Lock()
+	defer s.deadlineMu.Unlock()
+	if !s.stopped {
+		s.nc.SetReadDeadline(t) // an error means a closed socket, which Read reports
+	}
+}
+
+// stop ends the read under way and all later ones. It does not shorten a finish under way.
+func (s *socket) stop() {
+	s.deadlineMu.Lock()
+	defer s.deadlineMu.Unlock()
+	if !s.stopped {
+		s.stopped = true
+		s.nc.SetReadDeadline(past)
+	}
+}
+
+func (s *socket) interrupt() {
+	s.interrupted.Store(true)
+	s.stop()
+}
+
+// fault is what ReadFrame says to readErr.
+func (s *socket) fault() error {
+	err := s.readErr
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		if s.interrupted.Load() {
+			return broker.ErrInterrupted
+		}
+		return broker.ErrFrameTime
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return io.EOF
+	}
+	return fmt.Errorf("read: %w", err)
+}
+
+// write writes p whole within timeout; 0 is no bound.
+func (s *socket) write(p []byte, timeout time.Duration) error {
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	return s.writeLocked(p, timeout)
+}
+
+func (s *socket) writeLocked(p []byte, timeout time.Duration) error {
+	if s.writeErr != nil {
+		return s.writeErr
+	}
+	if s.closeSent {
+		return errClosing
+	}
+	if timeout > 0 {
+		s.nc.SetWriteDeadline(time.Now().Add(timeout))
+		s.timed = true
+	} else if s.timed {
+		s.nc.SetWriteDeadline(time.Time{})
+		s.timed = false
+	}
+	if _, err := s.nc.Write(p); err != nil {
+		s.writeErr = fmt.Errorf("write: %w", err)
+	}
+	return s.writeErr
+}
+
+// writeClose writes a WebSocket close frame, the last frame, unless one is out.
+func (s *socket) writeClose(p []byte, timeout time.Duration) error {
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	err := s.writeLocked(p, timeout)
+	s.closeSent = true
+	return err
+}
+
+func (s *socket) writeFault() error {
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	return s.writeErr
+}
+
+// raw is the connection below TLS, where there is one.
+func (s *socket) raw() net.Conn {
+	if t, ok := s.nc.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return s.nc
+}
+
+// closeWrite tells the peer that nothing more comes, if the connection can.
+func (s *socket) closeWrite() bool {
+	type writeCloser interface{ CloseWrite() error }
+	if t, ok := s.nc.(*tls.Conn); ok {
+		t.CloseWrite() // close_notify; a failure shows at the socket below
+	}
+	w, ok := s.raw().(writeCloser)
+	return ok && w.CloseWrite() == nil
+}
+
+// finish ends the connection: no more writes, discard what comes until the peer ends too, linger
+// is over or too much came, then free the socket. Bytes left unread would turn the close into a
+// reset, which can destroy what the peer has not read yet. told: the peer knows by a close frame.
+func (s *socket) finish(linger time.Duration, told bool) {
+	raw := s.raw()
+	defer raw.Close()
+	if s.writeFault() == nil && s.closeWrite() {
+		told = true
+	}
+	dead := s.readErr != nil && !errors.Is(s.readErr, os.ErrDeadlineExceeded)
+	if !told || dead || linger <= 0 {
+		return
+	}
+	s.deadlineMu.Lock()
+	s.stopped = true
+	raw.SetReadDeadline(time.Now().Add(linger))
+	s.deadlineMu.Unlock()
+	b := chunks.Get().(*chunk)
+	defer chunks.Put(b)
+	for left := maxDiscard; left > 0; {
+		n, err := raw.Read(b[:])
+		if err != nil {
+			return
+		}
+		left -= n
+	}
+}
+
+// abort frees the socket at once. It may be called more than once.
+func (s *socket) abort() { s.raw().Close() }

@@ -1,0 +1,108 @@
+package transport
+
+import (
+	"time"
+
+	"github.com/gudokmq/gudok/broker"
+	"github.com/gudokmq/gudok/stompframe"
+)
+
+// idleBuffer is what a TCP connection keeps for the bytes that end its idleness.
+const idleBuffer = 512
+
+var _ broker.Conn = (*tcpConn)(nil)
+
+// tcpConn is a TCP connection, with or without TLS, as a session sees it.
+type tcpConn struct {
+	sock socket
+	peer broker.Peer
+
+	// Owned by the session's goroutine.
+	dec  *stompframe.Decoder
+	err  error  // what ReadFrame ended with; final
+	buf  *chunk // bytes fed to dec, or nil
+	hot  bool   // the last read came back full: more is there
+	idle [idleBuffer]byte
+}
+
+// ReadFrame implements broker.Conn.
+func (c *tcpConn) ReadFrame(f *stompframe.Frame) error {
+	if c.err == nil {
+		c.err = c.readFrame(f)
+	}
+	return c.err
+}
+
+func (c *tcpConn) readFrame(f *stompframe.Frame) error {
+	for {
+		ok, err := c.dec.Next(f)
+		if err != nil {
+			return err
+		}
+		if ok {
+			c.sock.progress()
+			return nil
+		}
+		if c.sock.interrupted.Load() {
+			return broker.ErrInterrupted
+		}
+		p := c.idle[:]
+		if c.hot || c.dec.Buffered() > idleBuffer {
+			if c.buf == nil {
+				c.buf = chunks.Get().(*chunk)
+			}
+			p = c.buf[:]
+		} else {
+			c.dropChunk()
+		}
+		c.sock.begin(c.dec.Partial())
+		n, err := c.sock.read(p)
+		if err != nil {
+			return c.sock.fault()
+		}
+		c.hot = n == len(p)
+		c.dec.Feed(p[:n])
+	}
+}
+
+func (c *tcpConn) dropChunk() {
+	if c.buf != nil {
+		chunks.Put(c.buf)
+		c.buf = nil
+	}
+}
+
+// Accepted implements broker.Conn.
+func (c *tcpConn) Accepted(v stompframe.Version, l stompframe.Limits) { c.dec.SetVersion(v, l) }
+
+// LastRead implements broker.Conn.
+func (c *tcpConn) LastRead() int64 { return c.sock.lastRead.Load() }
+
+// AppendFrame implements broker.Conn: TCP has no envelope.
+func (c *tcpConn) AppendFrame(dst, head, tail []byte, _ bool) []byte {
+	return append(append(dst, head...), tail...)
+}
+
+// Write implements broker.Conn.
+func (c *tcpConn) Write(batch []byte, timeout time.Duration) error {
+	return c.sock.write(batch, timeout)
+}
+
+// Interrupt implements broker.Conn.
+func (c *tcpConn) Interrupt() { c.sock.interrupt() }
+
+// Close implements broker.Conn; TCP has no words for code and reason.
+func (c *tcpConn) Close(_ int, _ string, linger time.Duration) { c.sock.finish(linger, false) }
+
+// Abort implements broker.Conn.
+func (c *tcpConn) Abort() { c.sock.abort() }
+
+// Peer implements broker.Conn.
+func (c *tcpConn) Peer() broker.Peer { return c.peer }
+
+// release gives back what the connection held, after its session.
+func (c *tcpConn) release() {
+	c.sock.abort()
+	c.dropChunk()
+	c.dec.Release()
+}

@@ -1,0 +1,117 @@
+package transport
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/coder/websocket"
+
+	"github.com/gudokmq/gudok/broker"
+	"github.com/gudokmq/gudok/stompframe"
+)
+
+// WebSocket is the way in for browsers: an http.Handler, mounted where clients look for it
+// (usually /ws). It checks the request's Host and Origin itself.
+type WebSocket struct {
+	server   Server
+	o        Options
+	hosts    hostList
+	origins  originList
+	sessions group
+}
+
+// NewWebSocket returns a WebSocket that brings its connections to s.
+func NewWebSocket(s Server, o Options) *WebSocket {
+	o = o.withDefaults()
+	if err := o.Validate(); err != nil {
+		o.Logger.Warn("setting ignored", "err", err)
+	}
+	h := &WebSocket{server: s, o: o, hosts: newHostList(o.PublicHosts), origins: newOriginList(o.AllowedOrigins, o.Loopback)}
+	h.sessions.init()
+	return h
+}
+
+// subprotocols in the order of preference.
+var subprotocols = []string{"v12.stomp", "v11.stomp", "v10.stomp"}
+
+// ServeHTTP answers a WebSocket handshake. It returns as soon as the handshake is done, which
+// frees the memory of net/http; the session has a goroutine of its own.
+func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !h.hosts.guard(w, r, h.o.Logger) || !h.origins.guard(w, r, h.o.Logger) {
+		return
+	}
+	if h.sessions.isClosing() {
+		http.Error(w, "shutting down", http.StatusServiceUnavailable)
+		return
+	}
+	c := &wsConn{peer: broker.Peer{
+		Transport: "websocket",
+		TLS:       r.TLS,
+		Origin:    strings.Clone(r.Header.Get("Origin")),
+	}}
+	if r.TLS != nil {
+		c.peer.Transport = "websocket+tls"
+	}
+	ws, err := websocket.Accept(&hijack{w, c, h.o}, r, &websocket.AcceptOptions{
+		Subprotocols:       subprotocols,
+		InsecureSkipVerify: true, // checked above, by rules of our own
+	})
+	if err != nil {
+		// The answer has told the client; after a hijack that failed there is no one to tell.
+		h.o.Logger.Debug("WebSocket handshake refused", "peer", r.RemoteAddr, "err", cut(err.Error()))
+		return
+	}
+	ws.SetReadLimit(-1) // the decoder's limits bound a frame, whatever messages it comes in
+	c.ws = ws
+	c.peer.Subprotocol = strings.Clone(ws.Subprotocol())
+	if offered := r.Header.Values("Sec-WebSocket-Protocol"); len(offered) > 0 && c.peer.Subprotocol == "" {
+		h.o.Logger.Warn("no STOMP subprotocol offered; a browser will refuse this connection",
+			"peer", r.RemoteAddr, "offered", cut(strings.Join(offered, ",")))
+	}
+	c.dec = stompframe.NewDecoder(0, beforeConnect(h.o.BeforeConnect))
+	if !h.sessions.run(&c.sock, func() { h.session(c) }) {
+		c.Close(1001, "shutting down", 0)
+		c.release()
+	}
+}
+
+func (h *WebSocket) session(c *wsConn) {
+	defer c.release()
+	h.server.Serve(h.sessions.ctx, c)
+}
+
+// Shutdown refuses further handshakes and waits for the sessions; ending those is the Server's
+// work. When ctx is done first, it tears their connections and returns an error.
+func (h *WebSocket) Shutdown(ctx context.Context) error {
+	h.sessions.begin()
+	return h.sessions.wait(ctx)
+}
+
+// hijack gives the library our wsLink for the network and buffers of a size that an idle
+// connection can keep.
+type hijack struct {
+	http.ResponseWriter
+	c *wsConn
+	o Options
+}
+
+func (h *hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	nc, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	c := h.c
+	c.sock.init(nc, h.o.FrameTime)
+	c.quietSince = c.sock.lastRead.Load()
+	c.peer.Addr = nc.RemoteAddr()
+	// A client may send before it has read our answer: net/http holds those bytes.
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	c.early = bytes.Clone(early)
+	link := wsLink{nc, c}
+	c.br = bufio.NewReaderSize(link, wsReadBuffer)
+	return link, bufio.NewReadWriter(c.br, bufio.NewWriterSize(link, wsWriteBuffer)), nil
+}
