@@ -79,7 +79,7 @@ func (d *Decoder) Feed(p []byte) {
 // Next decodes the next frame into f. False and no error: the chunk is used up. The error is an
 // *Error and final, every later call returns it too; beside the first, f holds the command and
 // the headers that were read before the fault (all of them if the fault is in the length or the
-// body), valid until Release.
+// body), valid as a frame's are.
 func (d *Decoder) Next(f *Frame) (ok bool, err error) {
 	if d.err != nil {
 		return false, d.err

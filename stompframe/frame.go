@@ -1,7 +1,5 @@
 package stompframe
 
-import "math"
-
 // Field is one header of a frame, unescaped.
 type Field struct{ Name, Value []byte }
 
@@ -57,7 +55,7 @@ func (f *Frame) reset() {
 }
 
 // Limits bound what one frame may hold, in bytes where not said otherwise. Zero (or less) means
-// the value of DefaultLimits; there is no way to say unlimited.
+// the value of DefaultLimits; there is no way to say unlimited, and sizes beyond 1 GiB are cut.
 type Limits struct {
 	HeaderLine  int // one header line, name, colon and value as sent, without its EOL
 	Headers     int // number of headers, repeated ones counted
@@ -83,9 +81,8 @@ func (l Limits) resolved() Limits {
 	or(&l.Headers, DefaultLimits.Headers)
 	or(&l.HeaderBytes, DefaultLimits.HeaderBytes)
 	or(&l.Body, DefaultLimits.Body)
-	// Bounded so that the sums made of them do not overflow.
-	l.HeaderBytes = min(l.HeaderBytes, math.MaxInt32)
-	l.Body = min(l.Body, math.MaxInt-math.MaxInt32-8)
+	const most = 1<<30 - 8 // the sums made of them fit an int of 32 bits
+	l.HeaderBytes, l.Body = min(l.HeaderBytes, most), min(l.Body, most)
 	or(&l.Frame, l.HeaderBytes+len("\r\n")+l.Body+1)
 	return l
 }
