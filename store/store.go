@@ -53,12 +53,17 @@ func (m *Message) Size() int { return len(m.Data) + len(m.ID) + len(m.Queue) + 6
 // A queue exists from the first message or consumer until it has neither; there is nothing to
 // declare. Order: messages of one queue are first delivered in the order in which their Publish
 // (or Commit) calls were made by one goroutine; a message that comes back (Nack without delay,
-// Release, a consumer that closed) takes its old place again, ahead of all that was published
+// Release, the end of its delay) takes its old place again, ahead of all that was published
 // after it.
 //
+// A message whose Expires has passed is never delivered; the engine removes it soon after, or
+// puts in its place the dead letter that the engine's options make of it. A message on loan does
+// not expire before it comes back.
+//
 // A done callback is called exactly once, with nil or the reason of failure; it may run before
-// the call returns or later on an engine goroutine; it must not block and must not call Close.
-// A nil done is allowed. No engine lock is held while a callback runs.
+// the call returns or later on an engine goroutine; it must not block and must call neither
+// Engine.Close nor Consumer.Close. A nil done is allowed. No engine lock is held while a callback
+// runs.
 type Engine interface {
 	// Publish stores m at the end of its queue. It returns at once unless the engine's window is
 	// full, which is the publisher's back-pressure. done runs when m is as durable as it asked to
@@ -74,7 +79,8 @@ type Engine interface {
 	// Consume makes the caller the consumer of a queue; each queue has at most one per engine
 	// (ErrConsumed). deliver is called with one delivery at a time, never concurrently for one
 	// consumer, from any goroutine (that of a Publish, Credit or Nack among them, but never from
-	// within Consume); it must not block. It may call any method of the Delivery and Credit.
+	// within Consume); it must not block. It may call any method of the Delivery, Credit, and any
+	// method of the engine but Close.
 	Consume(queue string, deliver func(Delivery)) (Consumer, error)
 
 	// Stat tells of one queue; the zero Stat if there is none of that name.
@@ -95,24 +101,27 @@ type Engine interface {
 	Drop(queue string, done func(error))
 
 	// Close stops deliveries, finishes what was promised, and frees everything. Deliveries still
-	// held are as if their consumer had closed. It waits for the engine's goroutines.
+	// held are as if their consumer had closed. It waits for the engine's goroutines, and for
+	// deliver calls under way. Called again it only waits, and returns nil.
 	Close() error
 }
 
 // Consumer is the right to a queue's messages.
 type Consumer interface {
 	// Credit allows n more deliveries. Nothing is delivered before credit; each delivery uses one
-	// up, whatever becomes of it.
+	// up, whatever becomes of it. After Close it does nothing.
 	Credit(n int)
-	// Close ends the consumer: after it has returned deliver is not called again (Close waits for
-	// a call under way, unless called from within deliver itself). Deliveries still held stay
-	// held: the holder settles each of them, before or after.
+	// Close ends the consumer: after it has returned deliver is not called again. It waits for a
+	// call under way, so it must not be called from within deliver or a done. Deliveries still
+	// held stay held: the holder settles each of them, before or after. A new Consume of the
+	// queue may succeed as soon as Close has begun. Called again it only waits.
 	Close()
 }
 
 // Delivery is one message on loan to the router, for as long as it likes. The first of the five
 // settling calls (Ack, Nack, Release, Move, or its place in a Commit) counts; later ones do
-// nothing but run their done with nil.
+// nothing but run their done with nil. A call whose done was told an error has settled nothing:
+// the message is still on loan, and the next call counts.
 type Delivery interface {
 	// Message is the message on loan.
 	Message() *Message
