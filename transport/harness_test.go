@@ -37,6 +37,7 @@ type recorder struct {
 	linger time.Duration
 	got    chan string // frames, one line each
 	end    chan error  // what ReadFrame ended with
+	ended  time.Time   // when; to be read after end
 	conns  chan broker.Conn
 }
 
@@ -59,6 +60,7 @@ func (r *recorder) Serve(_ context.Context, c broker.Conn) {
 		if errors.As(err, &ce) {
 			code, reason = ce.Code, ce.Reason
 		}
+		r.ended = time.Now()
 		r.end <- err
 		c.Close(code, reason, r.linger)
 		return
@@ -164,15 +166,20 @@ func serveWS(t *testing.T, s transport.Server, o transport.Options) string {
 		o.Logger = logTo(new(lockedBuffer))
 	}
 	h := transport.NewWebSocket(s, o)
-	srv := httptest.NewServer(h)
+	addr := serveHandler(t, h)
 	t.Cleanup(func() {
-		srv.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := h.Shutdown(ctx); err != nil {
 			t.Error(err)
 		}
 	})
+	return addr
+}
+
+func serveHandler(t *testing.T, h http.Handler) string {
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
 	return srv.Listener.Addr().String()
 }
 
