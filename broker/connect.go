@@ -20,6 +20,9 @@ func (s *session) handleConnect(f *stompframe.Frame) *ending {
 		e.version = true
 		return e
 	}
+	if v == stompframe.V10 {
+		f.Header.Unpad() // its clients write "login: x"
+	}
 	sx, sy, out, in, bad := s.agreeHeartBeat(v, f)
 	if bad != nil {
 		return bad

@@ -30,6 +30,10 @@ type queue struct {
 	failed error
 }
 
+// maxCredit is how many messages the engine may be about to deliver: so many, at most, are parked
+// when room runs out, however much prefetch there is.
+const maxCredit = 32
+
 // deliver is the engine's callback.
 func (q *queue) deliver(d store.Delivery) {
 	q.mu.Lock()
@@ -38,9 +42,12 @@ func (q *queue) deliver(d store.Delivery) {
 	if !dead && (len(q.parked) > 0 || !q.hand(d)) {
 		q.parked = append(q.parked, d)
 	}
+	low := q.granted < maxCredit/4
 	q.mu.Unlock()
 	if dead {
 		q.bury(d, deadByLimit, q.b.logStore("dead letter not stored", q.name))
+	}
+	if dead || low {
 		q.refill()
 	}
 }
@@ -89,7 +96,7 @@ func (sub *subscription) ready() bool {
 }
 
 // refill hands out what is parked and grants the engine as much credit as the subscriptions have
-// room for beyond what it has already.
+// room for beyond what it has already, up to maxCredit at a time.
 func (q *queue) refill() {
 	q.mu.Lock()
 	n := 0
@@ -107,6 +114,7 @@ func (q *queue) refill() {
 			want += sub.free
 		}
 	}
+	want = min(want, maxCredit-q.granted-len(q.parked))
 	c := q.consumer
 	if want <= 0 || c == nil {
 		q.mu.Unlock()

@@ -1,0 +1,45 @@
+package broker
+
+import "time"
+
+// What the tests of this package look into.
+
+// ParseDestination is parseDestination, with the catalogue's text instead of its reason.
+func ParseDestination(name string, pattern bool) (wild bool, text string) {
+	_, _, wild, bad := parseDestination(name, pattern)
+	if bad != nil {
+		return wild, bad.Text
+	}
+	return wild, ""
+}
+
+// Queues is how many queues have a consumer.
+func (b *Broker) Queues() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queues)
+}
+
+// PatternNodes counts the nodes of the patterns' tree, to see that nothing is left of patterns
+// nobody subscribes to.
+func (b *Broker) PatternNodes() int {
+	b.topics.mu.RLock()
+	defer b.topics.mu.RUnlock()
+	return b.topics.patterns.size()
+}
+
+func (n *node) size() int {
+	c := 1
+	for _, k := range n.children {
+		c += k.size()
+	}
+	if n.star != nil {
+		c += n.star.size()
+	}
+	return c
+}
+
+// Agree is HeartBeat.agree with the defaults filled in.
+func (h HeartBeat) Agree(cx, cy time.Duration) (sx, sy, out, in time.Duration) {
+	return h.withDefaults().agree(cx, cy)
+}
