@@ -1,0 +1,137 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"time"
+
+	"github.com/gudokmq/gudok/cmd/broker/internal/load"
+)
+
+// benchFlags are the flags as given; the defaults depend on the load.
+type benchFlags struct {
+	load.Options
+	url, login, passcode, host string
+	noWarmup                   bool
+}
+
+// parse reads the flags of one load and makes the plan.
+func (b *bench) parse(name string, args []string) ([]step, error) {
+	fs := flag.NewFlagSet("broker bench "+name, flag.ContinueOnError)
+	fs.SetOutput(b.stderr)
+	f := &benchFlags{Options: load.Options{Subs: 50, Pubs: 1, Size: 128, Duration: 5 * time.Second}}
+	switch name {
+	case "fanout":
+		f.traffic(fs)
+	case "latency":
+		f.Rate = 200
+		f.traffic(fs)
+	case "queue":
+		f.Subs, f.Prefetch, f.Receipts, f.Ack = 1, 100, 100, "client-individual"
+		f.traffic(fs)
+		fs.IntVar(&f.Prefetch, "prefetch", f.Prefetch, "prefetch-count of each subscriber; 0: the broker's default")
+		fs.StringVar(&f.Ack, "ack", f.Ack, "`mode`: auto, client or client-individual")
+		fs.BoolVar(&f.Persistent, "persistent", false, "send persistent:true")
+	case "idle":
+		f.Conns, f.Beat, f.Subs, f.Pubs, f.Duration = 5000, 10*time.Second, 0, 0, 20*time.Second
+		fs.IntVar(&f.Conns, "n", f.Conns, "connections, 10000 at most")
+		fs.DurationVar(&f.Beat, "heartbeat", f.Beat, "heart-beat both ways; 0: none")
+		fs.StringVar(&f.Destination, "destination", "", "first part of the topics (default a fresh name)")
+	case "all":
+	case "-h", "-help", "--help", "help":
+		fmt.Fprint(b.stderr, benchUsage)
+		return nil, flag.ErrHelp
+	default:
+		return nil, fmt.Errorf("unknown load %q: fanout, latency, queue, idle or all", name)
+	}
+	f.common(fs)
+	fs.BoolVar(&b.json, "json", false, "print one JSON object per load")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if err := f.finish(name); err != nil {
+		return nil, err
+	}
+	return f.plan(name), nil
+}
+
+func (f *benchFlags) common(fs *flag.FlagSet) {
+	fs.StringVar(&f.url, "url", "ws://127.0.0.1:15674/ws", "ws://host:port/path or stomp://host:port")
+	fs.StringVar(&f.login, "login", "", "login (default that of the URL)")
+	fs.StringVar(&f.passcode, "passcode", "", "passcode (default that of the URL)")
+	fs.StringVar(&f.host, "host", "", "host header of CONNECT (default that of the URL)")
+	fs.IntVar(&f.PID, "pid", 0, "broker's process; 0: the one that listens at the URL's port")
+	fs.DurationVar(&f.Duration, "duration", f.Duration, "how long each load is measured, 10m at most")
+}
+
+func (f *benchFlags) traffic(fs *flag.FlagSet) {
+	fs.IntVar(&f.Subs, "subs", f.Subs, "subscribers, a connection each")
+	fs.IntVar(&f.Pubs, "pubs", f.Pubs, "publishers, a connection each")
+	fs.IntVar(&f.Size, "size", f.Size, "body in bytes, 32 at least")
+	fs.Float64Var(&f.Rate, "rate", f.Rate, "messages per second of all publishers; 0: saturated")
+	fs.IntVar(&f.Batch, "batch", 0, "frames a saturating publisher puts into one write at most; 0: 16")
+	fs.IntVar(&f.Window, "window", 0, "messages publishers may be ahead of the slowest subscriber;\n"+
+		"0: 1000 or 512 KiB, whichever is less")
+	fs.IntVar(&f.Receipts, "receipts", f.Receipts, "receipts a publisher may wait for; 0: none asked")
+	fs.StringVar(&f.Destination, "destination", "", "topic or queue (default a fresh name)")
+	fs.Int64Var(&f.Count, "count", 0, "messages to publish at most; 0: only -duration ends it")
+	fs.DurationVar(&f.Warmup, "warmup", 0, "not measured (default a tenth of -duration)")
+	fs.DurationVar(&f.Drain, "drain", 3*time.Second, "silence after which a message counts as lost")
+}
+
+func (f *benchFlags) finish(name string) error {
+	t, err := load.ParseTarget(f.url)
+	if err != nil {
+		return err
+	}
+	if f.login != "" {
+		t.Login = f.login
+	}
+	if f.passcode != "" {
+		t.Passcode = f.passcode
+	}
+	if f.host != "" {
+		t.VHost = f.host
+	}
+	f.Target, f.URL = t, f.url
+	if f.Warmup == 0 {
+		f.Warmup = f.Duration / 10
+	}
+	if name == "latency" && f.Rate <= 0 {
+		return fmt.Errorf("-rate must be above 0 for latency")
+	}
+	if f.PID == 0 {
+		f.PID, _ = load.Owner(t.Addr) // a broker elsewhere is loaded just the same
+	}
+	return nil
+}
+
+// plan is the loads one name stands for.
+func (f *benchFlags) plan(name string) []step {
+	o := f.Options
+	switch name {
+	case "fanout", "latency":
+		return []step{{load.Fanout, o}}
+	case "queue":
+		return []step{{load.Queue, o}}
+	case "idle":
+		return []step{{load.Idle, o}}
+	}
+	with := func(change func(*load.Options)) load.Options {
+		o := o
+		change(&o)
+		return o
+	}
+	return []step{
+		{load.Fanout, o},
+		{load.Fanout, with(func(o *load.Options) { o.Batch = 1 })},
+		{load.Fanout, with(func(o *load.Options) { o.Size = 16 << 10 })},
+		{load.Fanout, with(func(o *load.Options) { o.Rate = 200 })},
+		{load.Queue, with(func(o *load.Options) { o.Subs, o.Prefetch, o.Receipts = 1, 100, 100 })},
+		{load.Queue, with(func(o *load.Options) { o.Subs, o.Pubs, o.Prefetch, o.Receipts = 4, 4, 100, 100 })},
+		{load.Idle, with(func(o *load.Options) { o.Subs, o.Pubs, o.Conns, o.Beat = 0, 0, 1000, 10*time.Second })},
+	}
+}

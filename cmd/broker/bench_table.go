@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/gudokmq/gudok/cmd/broker/internal/load"
+)
+
+// printBench prints a table of message loads and one of idle loads, whichever there are.
+func printBench(w io.Writer, reports []load.Report) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	head := ""
+	for i := range reports {
+		r := &reports[i]
+		if i == 0 {
+			fmt.Fprintf(w, "%s  %s\n", r.URL, r.Server)
+		}
+		cols, row := messageRow(r)
+		if r.Bench == "idle" {
+			cols, row = idleRow(r)
+		}
+		if cols != head {
+			if head != "" {
+				fmt.Fprintln(t)
+			}
+			fmt.Fprintln(t, cols)
+			head = cols
+		}
+		fmt.Fprintln(t, row)
+	}
+	return t.Flush()
+}
+
+func messageRow(r *load.Report) (cols, row string) {
+	name := r.Bench
+	if r.Ack != "" {
+		name += " " + r.Ack
+	}
+	cols = "load\tpubs×subs\tbytes\tbatch\tdelivered\tper s\tbroker µs\twrites\tclient µs\tp50 µs\tp99 µs\tp999 µs\tlost\tdoubled\tdisordered\t"
+	batch := fmt.Sprint(r.Batch)
+	if r.Rate > 0 {
+		batch = fmt.Sprintf("%g/s", r.Rate)
+	}
+	row = fmt.Sprintf("%s\t%d×%d\t%d\t%s\t%d\t%.0f\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s",
+		name, r.Pubs, r.Subs, r.Size, batch, r.Delivered, r.PerSecond, figure(r.BrokerCPU), figure(r.BrokerWrites),
+		figure(r.ClientCPU), delays(r.Latency), r.Lost, r.Duplicates, r.Misordered, note(r))
+	return cols, row
+}
+
+func idleRow(r *load.Report) (cols, row string) {
+	cols = "load\tconnections\tconnects/s\tbroker µs each\tp50 µs\tp99 µs\tp999 µs\tKiB each\tfor s\tbroker % of a core\tbeats in\tbeats out\tdropped\t"
+	row = fmt.Sprintf("%s\t%d\t%.0f\t%s\t%s\t%s\t%.0f\t%s\t%d\t%d\t%d\t%s", r.Bench, r.Conns, r.Connects,
+		figure(r.BrokerCPU), delays(r.Latency), figure(r.RssAnon), r.Seconds, figure(r.IdleCPU), r.BeatsIn, r.BeatsOut,
+		r.Dropped, note(r))
+	return cols, row
+}
+
+// figure prints what was measured, or a dash.
+func figure(v *float64) string {
+	if v == nil {
+		return "-"
+	}
+	if *v >= 100 {
+		return fmt.Sprintf("%.0f", *v)
+	}
+	return fmt.Sprintf("%.3g", *v)
+}
+
+func delays(l *load.Latency) string {
+	if l == nil {
+		return "-\t-\t-"
+	}
+	return fmt.Sprintf("%.0f\t%.0f\t%.0f", l.P50, l.P99, l.P999)
+}
+
+func note(r *load.Report) string {
+	if r.Interrupted {
+		return "interrupted\t"
+	}
+	return "\t"
+}

@@ -1,0 +1,271 @@
+package load
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// connectTime bounds one dial with handshake and CONNECT.
+const connectTime = 15 * time.Second
+
+// leaveTime bounds the good-bye of one connection.
+const leaveTime = 2 * time.Second
+
+// conn is one client connection.
+type conn struct {
+	nc     net.Conn
+	ws     bool
+	server string // what CONNECTED says of the broker
+
+	// Owned by the goroutine in run, and before it by dial.
+	buf  []byte // read buffer; buf[:have] is not yet scanned
+	have int
+	scan scanner
+	now  int64 // clock at the latest read
+
+	// Guarded by mu: the writing side.
+	mu   sync.Mutex
+	wbuf []byte
+	key  uint32
+}
+
+// dialOptions are what connections of a load have in common.
+type dialOptions struct {
+	Target
+	beat   time.Duration // heart-beat both ways; 0: none
+	buffer int           // read buffer in bytes
+}
+
+// dial connects, upgrades, and logs in.
+func dial(ctx context.Context, o dialOptions) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", o.Addr)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{nc: nc, ws: o.WebSocket, buf: make([]byte, o.buffer), key: rand.Uint32()}
+	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	defer stop()
+	if err := c.login(o); err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *conn) login(o dialOptions) error {
+	if c.ws {
+		early, err := handshake(c.nc, o.Target)
+		if err != nil {
+			return err
+		}
+		c.have = copy(c.buf, early)
+	}
+	beat := strconv.FormatInt(o.beat.Milliseconds(), 10)
+	req := "CONNECT\naccept-version:1.2\nhost:" + o.VHost + "\nheart-beat:" + beat + "," + beat + "\n"
+	if o.Login != "" || o.Passcode != "" {
+		req += "login:" + o.Login + "\npasscode:" + o.Passcode + "\n"
+	}
+	if err := c.send([]byte(req + "\n\x00")); err != nil {
+		return fmt.Errorf("write CONNECT: %w", err)
+	}
+	f, err := c.await('C')
+	if err != nil {
+		return fmt.Errorf("log in: %w", err)
+	}
+	if v := string(f.header("\nversion:")); v != "1.2" {
+		return fmt.Errorf("log in: broker speaks version %q, not 1.2", v)
+	}
+	c.server = string(f.header("\nserver:"))
+	return nil
+}
+
+// subscribe subscribes and waits for the receipt. It comes before run; extra is header lines.
+func (c *conn) subscribe(ctx context.Context, destination, ack, extra string) error {
+	stop := context.AfterFunc(ctx, func() { c.nc.Close() })
+	defer stop()
+	err := c.send([]byte("SUBSCRIBE\nid:0\ndestination:" + destination + "\nack:" + ack + "\nreceipt:sub\n" + extra + "\n\x00"))
+	if err != nil {
+		return fmt.Errorf("write SUBSCRIBE: %w", err)
+	}
+	if _, err = c.await('R'); err != nil {
+		return fmt.Errorf("subscribe to %s: %w", destination, err)
+	}
+	return nil
+}
+
+// await reads until one frame of that kind has come and returns a copy of its head; frames that
+// were packed behind it are an error, because they would be lost.
+func (c *conn) await(kind byte) (frame, error) {
+	var got []frame
+	c.scan.on = func(f *frame) {
+		got = append(got, frame{f.kind, append([]byte(nil), f.head...), append([]byte(nil), f.body...)})
+	}
+	c.nc.SetReadDeadline(time.Now().Add(connectTime))
+	defer c.nc.SetReadDeadline(time.Time{})
+	for {
+		if err := c.drain(); err != nil {
+			return frame{}, err
+		}
+		if len(got) > 0 {
+			f := got[0]
+			if f.kind == 'E' {
+				return f, errorFrame(&f)
+			}
+			if f.kind != kind || len(got) > 1 {
+				return f, fmt.Errorf("unexpected frame %.40q", got[len(got)-1].head)
+			}
+			return f, nil
+		}
+		if err := c.read(); err != nil {
+			return frame{}, err
+		}
+	}
+}
+
+// run reads until the connection ends: on gets each frame, after is called once per read.
+func (c *conn) run(on func(*frame), after func() error) error {
+	var broker error
+	c.scan.on = func(f *frame) {
+		if f.kind == 'E' {
+			broker = errorFrame(f)
+			return
+		}
+		on(f)
+	}
+	for {
+		err := c.drain()
+		if err == nil && broker == nil {
+			err = after()
+		}
+		if broker != nil {
+			return broker
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.read(); err != nil {
+			return err
+		}
+	}
+}
+
+// read reads once, making room first.
+func (c *conn) read() error {
+	if c.have == len(c.buf) {
+		if len(c.buf) > maxFrame {
+			return errTooLarge
+		}
+		c.buf = append(c.buf, make([]byte, len(c.buf))...)
+	}
+	n, err := c.nc.Read(c.buf[c.have:])
+	c.have += n
+	c.now = clock()
+	if n > 0 {
+		return nil
+	}
+	if err == io.EOF {
+		return errors.New("broker closed the connection")
+	}
+	return err
+}
+
+// drain scans what has been read and keeps the unfinished rest at the front of the buffer.
+func (c *conn) drain() error {
+	used := 0
+	if !c.ws {
+		n, err := c.scan.scan(c.buf[:c.have])
+		if err != nil {
+			return err
+		}
+		used = n
+	}
+	for c.ws {
+		op, payload, n, err := wsFrame(c.buf[used:c.have])
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+		used += n
+		if err := c.message(op, payload); err != nil {
+			return err
+		}
+	}
+	c.have = copy(c.buf, c.buf[used:c.have])
+	return nil
+}
+
+// message handles one WebSocket frame.
+func (c *conn) message(op byte, payload []byte) error {
+	switch op {
+	case opClose:
+		if len(payload) >= 2 {
+			return fmt.Errorf("broker closed the WebSocket: %d %s", binary.BigEndian.Uint16(payload), payload[2:])
+		}
+		return errors.New("broker closed the WebSocket")
+	case opPing:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.wbuf = appendMasked(c.wbuf[:0], opPong, c.key, payload)
+		return c.flush()
+	case opPong:
+		return nil
+	}
+	return c.scan.feed(payload)
+}
+
+// send writes one STOMP frame, or the EOL of a heart-beat.
+func (c *conn) send(p []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wbuf = c.append(c.wbuf[:0], p)
+	return c.flush()
+}
+
+// append puts a STOMP frame into its envelope. Callers hold mu.
+func (c *conn) append(dst, p []byte) []byte {
+	c.key, dst = c.envelop(c.key, dst, p)
+	return dst
+}
+
+// envelop is append for a writer that has a mask of its own; it returns the next one.
+func (c *conn) envelop(key uint32, dst, p []byte) (uint32, []byte) {
+	if !c.ws {
+		return key, append(dst, p...)
+	}
+	key = key*1664525 + 1013904223
+	return key, appendMasked(dst, opText, key, p)
+}
+
+// flush writes wbuf. Callers hold mu; the writer of a load client may wait for its broker.
+func (c *conn) flush() error {
+	_, err := c.nc.Write(c.wbuf)
+	return err
+}
+
+// leave tells the broker good-bye; what has not ended in leaveTime is cut off. Its acknowledgements
+// are then settled, so that nothing is given back to a queue.
+func (c *conn) leave() {
+	c.nc.SetDeadline(time.Now().Add(leaveTime))
+	_ = c.send([]byte("DISCONNECT\nreceipt:bye\n\n\x00")) // a broken connection has no good-bye
+}
+
+func (c *conn) close() { c.nc.Close() }
+
+// errorFrame is an ERROR as an error: its message and the first line of its body.
+func errorFrame(f *frame) error {
+	why, _, _ := strings.Cut(strings.TrimSpace(string(f.body)), "\n")
+	return fmt.Errorf("ERROR from the broker: %s: %.200s", f.header("\nmessage:"), why)
+}

@@ -1,0 +1,42 @@
+package load
+
+import "context"
+
+// Fanout publishes to one topic with many subscribers. The report is of use even with an error,
+// which is the first fault met; ctx ending early is none.
+func Fanout(ctx context.Context, o Options) (Report, error) {
+	rep := Report{Bench: "fanout", URL: o.URL}
+	o.Ack = ""
+	o, err := o.check("/topic/")
+	if err != nil {
+		return rep, err
+	}
+	rep.Subs, rep.Pubs, rep.Size, rep.Rate, rep.Batch = o.Subs, o.Pubs, o.Size, o.Rate, o.Batch
+	if o.Rate > 0 {
+		rep.Bench = "latency"
+	}
+	r := &run{}
+	for i := range o.Subs {
+		r.subs = append(r.subs, newReceiver(r, o, i))
+	}
+	r.gate = newGate(int64(o.Window), func() int64 {
+		low := r.subs[0].count.Load()
+		for _, s := range r.subs[1:] {
+			low = min(low, s.count.Load())
+		}
+		return low
+	})
+	for i := range o.Pubs {
+		r.pubs = append(r.pubs, newPublisher(r, o, i))
+	}
+	err = messages(ctx, o, r, &rep)
+	// Every subscriber has to have seen each publisher's numbers from 0 on, one by one.
+	for _, s := range r.subs {
+		for i, p := range r.pubs {
+			rep.Lost += p.sent.Load() - s.next[i]
+		}
+		rep.Lost += s.gaps
+		rep.Misordered += s.back + s.foreign
+	}
+	return rep, err
+}

@@ -1,0 +1,149 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// connectors is how many idle connections are being made at a time.
+const connectors = 64
+
+// Idle makes connections with one subscription each, then keeps them for Duration with nothing
+// but heart-beats. The report is of use even with an error, which is the first fault met; ctx
+// ending early is none.
+func Idle(ctx context.Context, o Options) (Report, error) {
+	rep := Report{Bench: "idle", URL: o.URL}
+	o, err := o.check("/topic/")
+	if err != nil {
+		return rep, err
+	}
+	rep.Conns = o.Conns
+	d := o.dialing(o.Conns)
+	d.buffer = 512 // each holds a CONNECTED at most
+	l := &idlers{all: make([]*conn, o.Conns), times: make([]histogram, shards)}
+	defer l.close()
+
+	before := l.sample(o.PID)
+	err = parallel(ctx, o.Conns, connectors, func(i int) error {
+		begin := clock()
+		c, err := dial(ctx, d)
+		if err != nil {
+			return fmt.Errorf("connect number %d: %w", i+1, err)
+		}
+		l.all[i] = c
+		if err := c.subscribe(ctx, fmt.Sprintf("%s.%d", o.Destination, i), "auto", ""); err != nil {
+			return err
+		}
+		l.times[i%shards].add(clock() - begin)
+		l.made.Add(1)
+		l.read(c)
+		return nil
+	})
+	made := l.sample(o.PID)
+	rep.Server = l.server()
+	rep.perMessage(before, made)
+	rep.Conns, rep.Connects, rep.Delivered, rep.PerSecond = int(rep.Delivered), rep.PerSecond, 0, 0
+	rep.BrokerWrites = nil
+	rep.Latency = quantiles(l.times)
+	if err != nil || rep.Conns == 0 {
+		if rep.Interrupted = ctx.Err() != nil; rep.Interrupted {
+			err = nil
+		}
+		return rep, err
+	}
+	l.hold(ctx, o)
+	after := l.sample(o.PID)
+	rep.Interrupted = ctx.Err() != nil
+	rep.Seconds = time.Duration(after.at - made.at).Seconds()
+	rep.BeatsIn, rep.BeatsOut, rep.Dropped = l.beatsIn.Load(), l.beatsOut, l.dropped.Load()
+	if before.known && made.known && after.known {
+		kib := float64(after.broker.rssAnon-before.broker.rssAnon) / 1024 / float64(rep.Conns)
+		share := 100 * (after.broker.cpu - made.broker.cpu).Seconds() / rep.Seconds
+		rep.RssAnon, rep.IdleCPU = &kib, &share
+		rep.BrokerPeak = float64(after.broker.rssAnon) / (1 << 20)
+	}
+	return rep, nil
+}
+
+// idlers are connections that only exist.
+type idlers struct {
+	all     []*conn
+	times   []histogram // connect to receipt of SUBSCRIBE
+	made    atomic.Int64
+	beatsIn atomic.Int64
+	dropped atomic.Int64
+	ending  atomic.Bool
+	readers sync.WaitGroup
+
+	beatsOut int64 // owned by hold
+}
+
+func (l *idlers) sample(pid int) sample {
+	s := sample{at: clock(), count: l.made.Load()}
+	s.usage(pid)
+	return s
+}
+
+func (l *idlers) server() string {
+	for _, c := range l.all {
+		if c != nil && c.server != "" {
+			return c.server
+		}
+	}
+	return ""
+}
+
+// read counts the heart-beats of c until it ends.
+func (l *idlers) read(c *conn) {
+	seen := c.scan.beats
+	l.readers.Go(func() {
+		err := c.run(func(*frame) {}, func() error {
+			l.beatsIn.Add(c.scan.beats - seen)
+			seen = c.scan.beats
+			return nil
+		})
+		if err != nil && !l.ending.Load() {
+			l.dropped.Add(1)
+		}
+	})
+}
+
+// hold keeps all connections alive for o.Duration: one goroutine goes round them, each within
+// three quarters of the heart-beat.
+func (l *idlers) hold(ctx context.Context, o Options) {
+	const step = 20 * time.Millisecond
+	round := o.Beat * 3 / 4
+	t := time.NewTicker(step)
+	defer t.Stop()
+	begin := time.Now()
+	for turn := int64(0); ctx.Err() == nil && time.Since(begin) < o.Duration; {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		if round <= 0 {
+			continue
+		}
+		due := int64(float64(len(l.all)) * time.Since(begin).Seconds() / round.Seconds())
+		for ; turn < due; turn++ {
+			// A write to a dropped connection fails; its reader counts it.
+			if l.all[turn%int64(len(l.all))].send([]byte{'\n'}) == nil {
+				l.beatsOut++
+			}
+		}
+	}
+}
+
+func (l *idlers) close() {
+	l.ending.Store(true)
+	for _, c := range l.all {
+		if c != nil {
+			c.close()
+		}
+	}
+	l.readers.Wait()
+}

@@ -1,0 +1,91 @@
+package load
+
+import "time"
+
+// Report is what one load has seen. Figures per message count deliveries, broker figures are of
+// its whole process tree, and what could not be measured is absent from the JSON.
+type Report struct {
+	Bench  string `json:"bench"`
+	URL    string `json:"url"`
+	Server string `json:"server,omitempty"`
+
+	Subs  int     `json:"subs,omitempty"`
+	Pubs  int     `json:"pubs,omitempty"`
+	Size  int     `json:"size,omitempty"`
+	Rate  float64 `json:"rate,omitempty"`
+	Batch int     `json:"batch,omitempty"`
+	Ack   string  `json:"ack,omitempty"`
+
+	// Seconds is the measured span; Delivered and PerSecond are of it.
+	Seconds   float64 `json:"seconds"`
+	Delivered int64   `json:"delivered,omitempty"`
+	PerSecond float64 `json:"per_second,omitempty"`
+	// BrokerCPU and ClientCPU are microseconds per delivery (idle: per connection made);
+	// BrokerWrites is write system calls per delivery.
+	BrokerCPU    *float64 `json:"broker_cpu_us,omitempty"`
+	ClientCPU    *float64 `json:"client_cpu_us,omitempty"`
+	BrokerWrites *float64 `json:"broker_writes,omitempty"`
+	// Latency is from before the SEND to after the read (idle: one connect with subscribe).
+	Latency *Latency `json:"latency,omitempty"`
+
+	// Published is everything sent, warm-up included; the rest judges all of it.
+	Published  int64 `json:"published,omitempty"`
+	Lost       int64 `json:"lost"`
+	Duplicates int64 `json:"duplicates"`
+	Misordered int64 `json:"misordered"`
+
+	// Idle connections.
+	Conns      int      `json:"connections,omitempty"`
+	Connects   float64  `json:"connects_per_second,omitempty"`
+	RssAnon    *float64 `json:"rss_anon_kib_per_connection,omitempty"`
+	IdleCPU    *float64 `json:"idle_cpu_percent,omitempty"`
+	BeatsIn    int64    `json:"beats_received,omitempty"`
+	BeatsOut   int64    `json:"beats_sent,omitempty"`
+	Dropped    int64    `json:"dropped_connections"`
+	BrokerPeak float64  `json:"broker_rss_anon_mib,omitempty"`
+
+	// Interrupted tells that the load was stopped before its time.
+	Interrupted bool `json:"interrupted,omitempty"`
+}
+
+// Sound tells that nothing was lost, doubled, disordered or dropped.
+func (r *Report) Sound() bool {
+	return r.Lost == 0 && r.Duplicates == 0 && r.Misordered == 0 && r.Dropped == 0
+}
+
+// sample is all counters at one moment.
+type sample struct {
+	at     int64
+	count  int64
+	broker usage
+	known  bool // broker was measured
+	client usage
+	self   bool // client was measured
+}
+
+// perMessage fills the figures between two samples.
+func (r *Report) perMessage(a, b sample) {
+	r.Seconds = time.Duration(b.at - a.at).Seconds()
+	r.Delivered = b.count - a.count
+	if r.Delivered <= 0 || r.Seconds <= 0 {
+		return
+	}
+	n := float64(r.Delivered)
+	r.PerSecond = n / r.Seconds
+	if a.known && b.known {
+		r.BrokerCPU = micros(b.broker.cpu-a.broker.cpu, n)
+		if a.broker.writes >= 0 && b.broker.writes >= 0 {
+			w := float64(b.broker.writes-a.broker.writes) / n
+			r.BrokerWrites = &w
+		}
+		r.BrokerPeak = float64(b.broker.rssAnon) / (1 << 20)
+	}
+	if a.self && b.self {
+		r.ClientCPU = micros(b.client.cpu-a.client.cpu, n)
+	}
+}
+
+func micros(d time.Duration, n float64) *float64 {
+	v := float64(d) / float64(time.Microsecond) / n
+	return &v
+}

@@ -1,0 +1,93 @@
+package load
+
+import (
+	"strconv"
+	"time"
+)
+
+// start is the zero of clock.
+var start = time.Now()
+
+// clock is nanoseconds of monotonic time since the program started.
+func clock() int64 { return int64(time.Since(start)) }
+
+// A body begins with three hexadecimal numbers: publisher, sequence, clock at sending.
+const (
+	pubAt, pubLen = 0, 4
+	seqAt, seqLen = 4, 12
+	timeAt        = 16
+	timeLen       = 16
+	minBody       = timeAt + timeLen
+)
+
+const digits = "0123456789abcdef"
+
+// putHex writes v into p as hexadecimal digits, all of p.
+func putHex(p []byte, v int64) {
+	for i := len(p) - 1; i >= 0; i-- {
+		p[i] = digits[v&15]
+		v >>= 4
+	}
+}
+
+// hex reads p; -1 if a byte is no digit.
+func hex(p []byte) (v int64) {
+	for _, c := range p {
+		switch {
+		case c >= '0' && c <= '9':
+			v = v<<4 | int64(c-'0')
+		case c >= 'a' && c <= 'f':
+			v = v<<4 | int64(c-'a'+10)
+		default:
+			return -1
+		}
+	}
+	return v
+}
+
+// stamp is what a body says; ok is false if it is not one of ours.
+func stamp(body []byte) (pub int, seq, sent int64, ok bool) {
+	if len(body) < minBody {
+		return 0, 0, 0, false
+	}
+	p := hex(body[pubAt : pubAt+pubLen])
+	seq = hex(body[seqAt : seqAt+seqLen])
+	sent = hex(body[timeAt : timeAt+timeLen])
+	return int(p), seq, sent, p >= 0 && seq >= 0 && sent >= 0
+}
+
+// template is a SEND frame whose sequence, clock and receipt are put in place before each use.
+type template struct {
+	frame   []byte
+	body    int // offset of the body
+	receipt int // offset of the receipt's digits; 0: no receipt
+}
+
+// newTemplate makes the SEND frame of one publisher; size counts the body's bytes.
+func newTemplate(destination string, size, pub int, receipt bool, extra string) *template {
+	t := &template{}
+	head := "SEND\ndestination:" + destination + "\ncontent-length:" + strconv.Itoa(size) + "\n" + extra
+	if receipt {
+		head += "receipt:"
+		t.receipt = len(head)
+		head += "000000000000\n"
+	}
+	t.body = len(head) + 1
+	t.frame = append([]byte(head), '\n')
+	for i := range size {
+		t.frame = append(t.frame, "gudok "[i%6])
+	}
+	t.frame = append(t.frame, 0)
+	putHex(t.frame[t.body+pubAt:][:pubLen], int64(pub))
+	return t
+}
+
+// fill returns the frame of that sequence number, valid until the next call.
+func (t *template) fill(seq, sent int64) []byte {
+	putHex(t.frame[t.body+seqAt:][:seqLen], seq)
+	putHex(t.frame[t.body+timeAt:][:timeLen], sent)
+	if t.receipt > 0 {
+		putHex(t.frame[t.receipt:][:seqLen], seq)
+	}
+	return t.frame
+}

@@ -1,0 +1,59 @@
+package load
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+)
+
+// Target is a STOMP endpoint and how to log in there.
+type Target struct {
+	// WebSocket tells that STOMP is spoken inside WebSocket messages; otherwise over bare TCP.
+	WebSocket bool
+	// Addr is host:port.
+	Addr string
+	// Path is the WebSocket path with its query.
+	Path string
+	// Login and Passcode are sent in CONNECT unless both are empty.
+	Login, Passcode string
+	// VHost is the host header of CONNECT; empty means the host of the URL.
+	VHost string
+}
+
+// ParseTarget reads ws://host:port/path, stomp://host:port or tcp://host:port. A missing port
+// is 80 for ws and 61613 otherwise; a missing path is /ws. TLS is not spoken.
+func ParseTarget(raw string) (Target, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return Target{}, fmt.Errorf("parse URL: %w", err)
+	}
+	var t Target
+	port := "61613"
+	switch u.Scheme {
+	case "ws":
+		t.WebSocket, port = true, "80"
+	case "stomp", "tcp":
+		if strings.Trim(u.Path, "/") != "" {
+			return Target{}, fmt.Errorf("URL %q: a %s URL has no path", raw, u.Scheme)
+		}
+	default:
+		return Target{}, fmt.Errorf("URL %q: scheme must be ws, stomp or tcp", raw)
+	}
+	if u.Hostname() == "" {
+		return Target{}, fmt.Errorf("URL %q: host is missing", raw)
+	}
+	if p := u.Port(); p != "" {
+		port = p
+	}
+	t.Addr = net.JoinHostPort(u.Hostname(), port)
+	t.VHost = u.Hostname()
+	if t.Path = u.RequestURI(); t.Path == "/" {
+		t.Path = "/ws"
+	}
+	if u.User != nil {
+		t.Login = u.User.Username()
+		t.Passcode, _ = u.User.Password()
+	}
+	return t, nil
+}
