@@ -170,6 +170,39 @@ func TestHeldExpiresOnceItIsBack(t *testing.T) {
 	}
 }
 
+// What came back and expired leaves nothing behind that disturbs the rest.
+func TestReturnedExpire(t *testing.T) {
+	const n = 1000
+	var l ledger.Ledger[int]
+	for i := range n {
+		e := ledger.Entry[int]{Value: i + 1}
+		if i%100 != 0 {
+			e.Expires = 50
+		}
+		l.Append(e, 0)
+	}
+	drain(&l, 0)
+	for pos := uint64(n); pos > 0; pos-- {
+		l.Release(pos)
+	}
+	var offeredAgain bool
+	taken := 0
+	for e, ok := l.TakeExpired(50); ok; e, ok = l.TakeExpired(50) {
+		if !offeredAgain {
+			offeredAgain = l.Nack(e.Pos, 0)
+			continue
+		}
+		taken++
+		l.Ack(e.Pos)
+	}
+	if taken != n-n/100 {
+		t.Errorf("%d expired, want %d", taken, n-n/100)
+	}
+	if got := drain(&l, 50); len(got) != n/100 || !slices.IsSorted(got) {
+		t.Errorf("left over: %v", got)
+	}
+}
+
 func TestPurge(t *testing.T) {
 	var l ledger.Ledger[int]
 	fill(&l, 300)

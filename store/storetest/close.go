@@ -101,12 +101,12 @@ var closeCases = []testCase{
 	}},
 	{name: "Close/EngineStopsTimers", run: func(s *suite) {
 		k := s.take("q", 9)
-		s.publishMessage(delayed("q", "m1", 10*time.Millisecond))
-		s.publishMessage(expiring("r", "m2", 10*time.Millisecond))
+		s.publishMessage(delayed("q", "m1", s.unit()))
+		s.publishMessage(expiring("r", "m2", s.unit()))
 		if err := s.e.Close(); err != nil {
 			s.Fatal(err)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(s.unit())
 		k.none()
 	}},
 }
@@ -148,10 +148,10 @@ var reopenCases = []testCase{
 		}
 	}},
 	{name: "Reopen/ExpiredMeanwhile", setup: Setup{Expired: deadLetter}, run: func(s *suite) {
-		s.publishMessage(expiring("q", "m1", 20*time.Millisecond))
+		s.publishMessage(expiring("q", "m1", s.unit()))
 		k := s.take("q", 1) // on loan it does not expire
 		k.want("m1")
-		time.Sleep(30 * time.Millisecond)
+		time.Sleep(2 * s.unit())
 		s.reopen()
 		s.take("dlq", 1).want("dead-m1")
 		s.stat("q", store.Stat{})

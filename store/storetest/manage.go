@@ -114,7 +114,7 @@ var manageCases = []testCase{
 			s.Errorf("purged %d of nothing", n)
 		}
 		s.publish("q", "m1", "m2", "m3", "m4")
-		s.publishMessage(delayed("q", "m5", 20*time.Millisecond))
+		s.publishMessage(delayed("q", "m5", s.unit()))
 		k := s.take("q", 2)
 		ds := k.want("m1", "m2")
 		if n := purge("q"); n != 3 {
@@ -125,7 +125,7 @@ var manageCases = []testCase{
 		s.publish("q", "m6")
 		k.Credit(9)
 		k.want("m2", "m6")
-		time.Sleep(40 * time.Millisecond)
+		time.Sleep(2 * s.unit())
 		k.none()
 		k.Close()
 		s.publish("r", "r1", "r2")

@@ -116,7 +116,7 @@ var settleCases = []testCase{
 		}
 	}},
 	{name: "Settle/NackDelay", run: func(s *suite) {
-		const delay = 40 * time.Millisecond
+		delay := 2 * s.unit()
 		s.publish("q", "m1", "m2")
 		k := s.take("q", 2)
 		ds := k.want("m1", "m2")
@@ -137,7 +137,7 @@ var settleCases = []testCase{
 	{name: "Settle/DelayedTakesItsOldPlace", run: func(s *suite) {
 		s.publish("q", "m1", "m2", "m3")
 		k := s.take("q", 1)
-		s.nack(k.want("m1")[0], 20*time.Millisecond)
+		s.nack(k.want("m1")[0], s.unit())
 		s.eventually("the delay is over", func() bool { return s.e.Stat("q").Ready == 3 })
 		k.Credit(3)
 		k.want("m1", "m2", "m3")

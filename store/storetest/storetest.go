@@ -56,6 +56,7 @@ func Run(t *testing.T, o Options) {
 			if o.Bubble {
 				synctest.Test(t, func(t *testing.T) { o.runCase(t, c) })
 			} else {
+				t.Parallel() // most of them wait
 				o.runCase(t, c)
 			}
 		})
@@ -205,6 +206,15 @@ func (s *suite) nack(d store.Delivery, delay time.Duration) {
 func (s *suite) commit(ms []*store.Message, acks ...store.Delivery) error {
 	s.Helper()
 	return s.result("Commit", func(done func(error)) { s.e.Commit(ms, acks, done) })
+}
+
+// unit is what the cases count their waits in: long enough that a busy machine gets in between
+// whatever a case does within it.
+func (s *suite) unit() time.Duration {
+	if s.opts.Bubble {
+		return 20 * time.Millisecond
+	}
+	return 250 * time.Millisecond
 }
 
 // settle gives the engine time to do what it must not do, and its goroutines time to finish.

@@ -28,7 +28,7 @@ func deadLetter(m *store.Message) *store.Message { return message("dlq", "dead-"
 var timeCases = []testCase{
 	{name: "Time/Delay", run: func(s *suite) {
 		k := s.take("q", 9)
-		m := delayed("q", "late", 40*time.Millisecond)
+		m := delayed("q", "late", 2*s.unit())
 		s.publishMessage(m)
 		s.publish("q", "m1")
 		k.want("m1", "late")
@@ -37,7 +37,7 @@ var timeCases = []testCase{
 		}
 	}},
 	{name: "Time/DelayWithoutConsumer", run: func(s *suite) {
-		s.publishMessage(delayed("q", "late", 20*time.Millisecond))
+		s.publishMessage(delayed("q", "late", s.unit()))
 		s.publish("q", "m1")
 		size := int64(message("q", "m1").Size() + message("q", "late").Size())
 		s.stat("q", store.Stat{Ready: 1, Delayed: 1, Bytes: size})
@@ -51,21 +51,21 @@ var timeCases = []testCase{
 	{name: "Time/SoonerDelayPublishedLater", run: func(s *suite) {
 		k := s.take("q", 9)
 		s.publishMessage(delayed("q", "m1", time.Hour))
-		s.publishMessage(delayed("q", "m2", 20*time.Millisecond))
+		s.publishMessage(delayed("q", "m2", s.unit()))
 		s.publishMessage(delayed("r", "m3", time.Hour))
 		k.want("m2")
 	}},
 	{name: "Time/ExpiredVanishesWithItsQueue", run: func(s *suite) {
-		s.publishMessage(expiring("q", "m1", 20*time.Millisecond))
-		s.publishMessage(expiring("q", "m2", 10*time.Millisecond))
+		s.publishMessage(expiring("q", "m1", s.unit()))
+		s.publishMessage(expiring("q", "m2", s.unit()))
 		s.eventually("the queue is gone", func() bool { return len(s.e.Queues("", 9)) == 0 })
 		s.stat("q", store.Stat{})
 	}},
 	{name: "Time/ExpiredIsNotDelivered", run: func(s *suite) {
 		s.publishMessage(expiring("q", "old", -time.Second))
-		s.publishMessage(expiring("q", "soon", 10*time.Millisecond))
+		s.publishMessage(expiring("q", "soon", s.unit()))
 		s.publish("q", "m1")
-		time.Sleep(15 * time.Millisecond)
+		time.Sleep(2 * s.unit())
 		k := s.take("q", 9)
 		k.want("m1")
 		k.none()
@@ -73,38 +73,42 @@ var timeCases = []testCase{
 	}},
 	{name: "Time/ManyExpire", run: func(s *suite) {
 		for _, id := range ids("m", 2000) {
-			s.publishMessage(expiring("q", id, 50*time.Millisecond))
+			s.publishMessage(expiring("q", id, 3*s.unit()))
 		}
 		s.publish("q", "stays")
 		s.stat("q", store.Stat{Ready: 1, Bytes: int64(message("q", "stays").Size())})
 	}},
 	{name: "Time/DeadLetter", setup: Setup{Expired: deadLetter}, run: func(s *suite) {
 		k := s.take("dlq", 9)
-		s.publishMessage(expiring("q", "m1", 20*time.Millisecond))
+		s.publishMessage(expiring("q", "m1", s.unit()))
 		s.publish("q", "m2")
 		k.want("dead-m1")
 		s.wantContents("q", "m2")
 	}},
+	{name: "Time/NoDeadLetter", setup: Setup{Expired: func(*store.Message) *store.Message { return nil }}, run: func(s *suite) {
+		s.publishMessage(expiring("q", "m1", s.unit()))
+		s.stat("q", store.Stat{})
+	}},
 	{name: "Time/DelayedExpiresToo", setup: Setup{Expired: deadLetter}, run: func(s *suite) {
-		m := expiring("q", "m1", 20*time.Millisecond)
+		m := expiring("q", "m1", s.unit())
 		m.NotBefore = inMilli(time.Hour)
 		s.publishMessage(m)
 		s.take("dlq", 9).want("dead-m1")
 		s.stat("q", store.Stat{})
 	}},
 	{name: "Time/NackedBeyondItsExpiry", setup: Setup{Expired: deadLetter}, run: func(s *suite) {
-		s.publishMessage(expiring("q", "m1", 50*time.Millisecond))
+		s.publishMessage(expiring("q", "m1", 3*s.unit()))
 		k := s.take("q", 9)
 		s.nack(k.want("m1")[0], time.Hour)
 		s.take("dlq", 9).want("dead-m1")
 		k.none()
 	}},
 	{name: "Time/HeldDoesNotExpire", setup: Setup{Expired: deadLetter}, run: func(s *suite) {
-		s.publishMessage(expiring("q", "m1", 30*time.Millisecond))
-		s.publishMessage(expiring("q", "m2", 30*time.Millisecond))
+		s.publishMessage(expiring("q", "m1", 2*s.unit()))
+		s.publishMessage(expiring("q", "m2", 2*s.unit()))
 		k := s.take("q", 2)
 		ds := k.want("m1", "m2")
-		time.Sleep(60 * time.Millisecond)
+		time.Sleep(4 * s.unit())
 		dlq := s.take("dlq", 9)
 		dlq.none()
 		s.ack(ds[0])
@@ -116,7 +120,7 @@ var timeCases = []testCase{
 	}},
 	{name: "Time/DeadLetterThatFindsNoRoom", setup: Setup{Expired: deadLetter, MaxMessages: 1}, run: func(s *suite) {
 		s.publish("dlq", "d1")
-		s.publishMessage(expiring("q", "m1", 10*time.Millisecond))
+		s.publishMessage(expiring("q", "m1", s.unit()))
 		s.stat("q", store.Stat{})
 		s.wantContents("dlq", "d1")
 	}},
@@ -162,7 +166,7 @@ var limitCases = []testCase{
 		s.publishMessage(half("b", "m6", 0))
 		s.ok("Drop", func(done func(error)) { s.e.Drop("a2", done) })
 		m := half("c", "m7", 0)
-		m.Expires = inMilli(10 * time.Millisecond)
+		m.Expires = inMilli(s.unit())
 		s.publishMessage(m)
 		s.stat("c", store.Stat{})
 		s.publishMessage(half("d", "m8", 0))
