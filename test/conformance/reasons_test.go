@@ -1,0 +1,34 @@
+package conformance
+
+// reason is how one kind of fault ends: the ERROR's message header and the WebSocket close code.
+type reason struct {
+	message string
+	code    int
+}
+
+// reasons is the published catalogue as clients see it. A change here is a change for them.
+var reasons = map[string]reason{
+	"malformed":         {"malformed frame", 1002},
+	"too large":         {"frame too large", 1009},
+	"frame time":        {"frame not finished in time", 1008},
+	"not connected":     {"not connected", 1002},
+	"already connected": {"already connected", 1002},
+	"connect time":      {"no CONNECT in time", 1008},
+	"version":           {"no common protocol version", 1002},
+	"heart-beat header": {"bad heart-beat header", 1002},
+	"heart-beat":        {"heart-beat missed", 1008},
+	"credentials":       {"bad credentials", 1008},
+	"unknown command":   {"unknown command", 1002},
+	"missing header":    {"missing header", 1002},
+	"bad header":        {"bad header value", 1002},
+	"destination":       {"bad destination", 1008},
+	"prefix":            {"unknown destination prefix", 1008},
+	"forbidden":         {"not permitted", 1008},
+	"duplicate id":      {"subscription id in use", 1002},
+	"no subscription":   {"no such subscription", 1002},
+	"duplicate tx":      {"transaction already begun", 1002},
+	"no tx":             {"no such transaction", 1002},
+	"tx limit":          {"too many transactions", 1008},
+	"tx bytes":          {"transaction too large", 1009},
+	"subscriptions":     {"too many subscriptions", 1008},
+}
