@@ -1,0 +1,37 @@
+# Two commands matter: `make run` and `make test`. The rest is for those who work on Gudok.
+GO ?= go
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: run build test unit race e2e lint fuzz bench clean
+
+run: ## start the broker with no configuration
+	$(GO) run ./cmd/broker
+
+build: ## build ./gudok
+	$(GO) build -o gudok ./cmd/broker
+
+test: lint unit race e2e ## everything; what is missing on this machine is skipped and named
+
+lint:
+	test -z "$$(gofmt -l broker cmd conf store stompframe test transport)"
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+unit: ## packages from inside and outside
+	$(GO) test ./broker/... ./cmd/... ./conf/... ./store/... ./stompframe/... ./transport/... ./test
+
+race: ## the same under the race detector
+	$(GO) test -race ./broker/... ./cmd/... ./conf/... ./store/... ./stompframe/... ./transport/...
+
+e2e: ## the real binary: conformance, stomp.js, Chromium, Spring, go-stomp, stomp.py
+	$(GO) test -count=1 ./test/...
+
+fuzz: ## a minute for each target of the codec
+	for f in FuzzChunking FuzzRoundTrip FuzzDiffGoStomp; do \
+	  $(GO) test ./stompframe -run '^$$' -fuzz "^$$f$$" -fuzztime 60s -fuzzminimizetime 1x || exit 1; done
+
+bench: build ## figures of this machine
+	./gudok bench -h
+
+clean:
+	rm -rf gudok data test/interop/stompjs/node_modules test/interop/spring/target
