@@ -103,6 +103,8 @@ func TestFraming(t *testing.T) {
 		{"no NUL but binary", join(ws(bin, "SEND\ncontent-length:2\n\nab"), bye), nil, "EOF", said(1000)},
 		{"no NUL, message not ended", ws(textPart, "SEND\ncontent-length:2\n\nab"), nil, "EOF", said(1000)},
 		{"no NUL, body not ended", join(ws(text, "SEND\ncontent-length:3\n\nab"), bye), nil, "EOF", said(1000)},
+		{"no NUL, frame began in an earlier message", join(ws(bin, "SEND\n\na"), ws(text, "b"), ws(text, "c\x00"), bye), []string{`SEND "abc"`}, "EOF", said(1000)},
+		{"no NUL, frame not at the start", join(ws(text, send+"SEND\n\na"), ws(text, "b\x00"), bye), []string{sent, `SEND "ab"`}, "EOF", said(1000)},
 		{"NUL in a message of its own", join(ws(text, "SEND\ncontent-length:2\n\nab"), ws(text, "\x00"), ws(text, send), bye),
 			[]string{`SEND content-length:2 "ab"`, sent}, "EOF", said(1000)},
 	}

@@ -139,7 +139,7 @@ func kindOf(err error) string {
 	return err.Error()
 }
 
-// quiet is a logger that keeps what it is told.
+// logTo is a logger that writes to b.
 func logTo(b *lockedBuffer) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 
 type lockedBuffer struct {

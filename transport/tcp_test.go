@@ -2,9 +2,11 @@ package transport_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -206,29 +208,59 @@ func TestWriteTimeout(t *testing.T) {
 	}
 }
 
+// Sessions that do not end are torn when Shutdown has no more time, TLS or not.
 func TestTCPShutdownTears(t *testing.T) {
+	for _, config := range []*tls.Config{nil, certificates(t)} {
+		r := newRecorder()
+		h := transport.NewTCP(r, transport.TCPOptions{Logger: logTo(new(lockedBuffer)), TLS: config})
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- h.Serve(ln) }()
+		c := net.Conn(dial(t, ln.Addr().String()))
+		if config != nil {
+			tc := tls.Client(c, trusting)
+			if err := tc.Handshake(); err != nil {
+				t.Fatal(err)
+			}
+			c = tc
+		}
+		receive(t, r.conns)
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := h.Shutdown(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "1 connections") {
+			t.Errorf("Shutdown with a session left: %v", err)
+		}
+		if err := receive(t, served); err != nil {
+			t.Error(err)
+		}
+		r.wait(t)
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			t.Error("connection lives")
+		}
+		if _, err := net.Dial("tcp", ln.Addr().String()); err == nil {
+			t.Error("listener lives")
+		}
+	}
+}
+
+// An Interrupt just when a frame begins is not lost to that frame's deadline.
+func TestInterruptRace(t *testing.T) {
 	r := newRecorder()
-	h := transport.NewTCP(r, transport.TCPOptions{Logger: logTo(new(lockedBuffer))})
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- h.Serve(ln) }()
-	c := dial(t, ln.Addr().String())
-	receive(t, r.conns)
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := h.Shutdown(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("Shutdown with a session left: %v", err)
-	}
-	if err := receive(t, served); err != nil {
-		t.Error(err)
-	}
-	if _, err := c.Read(make([]byte, 1)); err == nil {
-		t.Error("connection lives")
-	}
-	if _, err := net.Dial("tcp", ln.Addr().String()); err == nil {
-		t.Error("listener lives")
+	addr := serveTCP(t, r, transport.TCPOptions{FrameTime: 2 * patience})
+	for i := range 300 {
+		c := dial(t, addr)
+		conn := receive(t, r.conns)
+		c.send([]byte("SEND\n"))
+		for range i * 10 {
+			runtime.Gosched()
+		}
+		conn.Interrupt()
+		if err := r.wait(t); !errors.Is(err, broker.ErrInterrupted) {
+			t.Fatal(err)
+		}
+		c.Close()
 	}
 }

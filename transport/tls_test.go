@@ -151,13 +151,14 @@ func TestTCPOverTLS(t *testing.T) {
 	}
 
 	old := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
-	if nc, err := tls.Dial("tcp", addr, old); err == nil {
-		nc.Close()
+	below := dial(t, addr)
+	if err := tls.Client(below, old).Handshake(); err == nil {
 		t.Error("TLS 1.1 accepted")
 	}
+	io.Copy(io.Discard, below.Conn) // the server closes after it has logged
 	plain := dial(t, addr)
 	plain.send([]byte("CONNECT\nhost:x\n\n\x00"))
-	io.Copy(io.Discard, plain)
+	io.Copy(io.Discard, plain.Conn)
 	if n := strings.Count(log.String(), "TLS handshake failed"); n != 2 {
 		t.Errorf("log %q", log.String())
 	}

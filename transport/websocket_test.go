@@ -215,25 +215,19 @@ func TestCloseSays(t *testing.T) {
 
 // A flood of what is no data ends; the library would go on for ever.
 func TestFloods(t *testing.T) {
-	for name, piece := range map[string][]byte{
-		"empty fragments": ws(contPart, ""),
-		"pings":           nil,
-		"pongs":           nil,
+	for name, flood := range map[string]struct{ start, unit []byte }{
+		"empty fragments": {ws(textPart, ""), ws(contPart, "")},
+		"empty messages":  {nil, ws(text, "")},
+		"pings":           {nil, ws(ping, "")},
+		"pongs":           {nil, ws(pong, strings.Repeat("p", 100))},
 	} {
-		start, unit := ws(textPart, ""), piece
-		switch name {
-		case "pings":
-			start, unit = nil, ws(ping, "")
-		case "pongs":
-			start, unit = nil, ws(pong, strings.Repeat("p", 100))
-		}
 		r := newRecorder()
-		c := dialWS(t, serveWS(t, r, transport.Options{}), start)
-		flood := bytes.Repeat(unit, 1000)
+		c := dialWS(t, serveWS(t, r, transport.Options{}), flood.start)
+		many := bytes.Repeat(flood.unit, 1000)
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			for range 1000 {
-				if _, err := c.Write(flood); err != nil {
+				if _, err := c.Write(many); err != nil {
 					return
 				}
 			}
