@@ -99,5 +99,30 @@ var commitCases = []testCase{
 			s.Fatal(err)
 		}
 		s.wantContents("q", "m3", "m4")
+	}}, {name: "Commit/SettledAcksMakeNoRoom", setup: Setup{MaxMessages: 2, MaxBytes: 300}, run: func(s *suite) {
+		full := func(ms []*store.Message, acks ...store.Delivery) {
+			s.Helper()
+			if err := s.commit(ms, acks...); !errors.Is(err, store.ErrFull) {
+				s.Fatalf("got %v", err)
+			}
+		}
+		s.publish("q", "m1")
+		k := s.take("q", 9)
+		acked := k.want("m1")[0]
+		s.ack(acked)
+		s.publish("q", "m2", "m3")
+		held := k.want("m2", "m3")
+		full([]*store.Message{message("q", "m4")}, acked)
+		full([]*store.Message{message("q", "m4"), message("q", "m5")}, held[0], held[0])
+		s.ack(held[1])
+		s.ack(held[0])
+
+		s.publish("dropped", "d1")
+		k = s.take("dropped", 1)
+		gone := k.want("d1")[0]
+		k.Close()
+		s.ok("Drop", func(done func(error)) { s.e.Drop("dropped", done) })
+		big := &store.Message{ID: "big", Queue: "q", Data: make([]byte, 240)}
+		full([]*store.Message{big}, gone)
 	}},
 }

@@ -83,9 +83,6 @@ var settleCases = []testCase{
 	}},
 	{name: "Settle/LateCallSparesTheNextLoan", run: func(s *suite) {
 		for _, late := range ways {
-			if late.name == "Commit" || late.name == "Move" {
-				continue // as Ack
-			}
 			s.publish(late.name, "m1")
 			k := s.take(late.name, 1)
 			old := k.want("m1")[0]
