@@ -76,6 +76,10 @@ func addressProblem(l listener) string {
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?$`)
 
+// originPattern is what may stand for the pages that may connect: no path, at most one wildcard,
+// in front.
+var originPattern = regexp.MustCompile(`^(\*|null|[a-z][a-z0-9+.-]*://((\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?)$`)
+
 // checkOpen refuses to let the network in without a login. It comes last, when the rest is sound.
 func (c *Config) checkOpen() *Error {
 	if len(c.Users) > 0 {
@@ -160,9 +164,9 @@ func (c *Config) checkWeb() *Error {
 		}
 	}
 	for i, o := range c.HTTP.AllowedOrigins {
-		if _, err := path.Match(o, ""); err != nil || strings.ContainsAny(o, " \"'<>") || strings.HasSuffix(o, "/") {
+		if !originPattern.MatchString(o) {
 			return c.element("http.allowed_origins", i,
-				fmt.Sprintf("%s is not a pattern of origins (write https://example.org or *.example.org)", quote(o)))
+				fmt.Sprintf("%s is not an origin (write https://app.example.org, https://*.example.org, null or *)", quote(o)))
 		}
 	}
 	p := c.WebSocket.Path

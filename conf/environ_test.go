@@ -9,8 +9,8 @@ import (
 )
 
 func TestEnvironOverridesTheFile(t *testing.T) {
-	c, err := load(t, "log: {level: warn}\nhttp: {allowed_origins: [x]}\nlimits: {body: 2MiB}",
-		"PATH=/bin", "GUDOK_LOG_LEVEL=debug", "GUDOK_HTTP_ALLOWED_ORIGINS=a, https://b ", "GUDOK_TCP_LISTEN=",
+	c, err := load(t, "log: {level: warn}\nhttp: {allowed_origins: ['*']}\nlimits: {body: 2MiB}",
+		"PATH=/bin", "GUDOK_LOG_LEVEL=debug", "GUDOK_HTTP_ALLOWED_ORIGINS=http://a, https://[::1]:8 ", "GUDOK_TCP_LISTEN=",
 		"GUDOK_LIMITS_HEADERS=99", "GUDOK_HTTP_PUBLIC_HOSTS=", "GUDOK_HEARTBEAT_MAX=1m", "GUDOK_STORE_MAX_SIZE=3GiB",
 		// A container platform adds these for a service called gudok.
 		"GUDOK_SERVICE_HOST=10.0.0.1", "GUDOK_SERVICE_PORT=1", "GUDOK_SERVICE_PORT_STOMP=1", "GUDOK_PORT=tcp://10.0.0.1:1",
@@ -19,7 +19,7 @@ func TestEnvironOverridesTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, c.Log.Level, "debug")
-	same(t, c.HTTP.AllowedOrigins, []string{"a", "https://b"})
+	same(t, c.HTTP.AllowedOrigins, []string{"http://a", "https://[::1]:8"})
 	same(t, c.TCP.Listen, "")
 	same(t, c.Limits.Headers, 99)
 	same(t, c.Limits.Body, 2<<20)
@@ -31,18 +31,18 @@ func TestEnvironOverridesTheFile(t *testing.T) {
 
 func TestEnvironFaults(t *testing.T) {
 	for pair, want := range map[string]string{
-		"GUDOK_LIMITS_BODY=64XB":                 `GUDOK_LIMITS_BODY: "64XB" is not a size (write 64KiB, 1MiB)`,
-		"GUDOK_LIMITS_HEADERS=":                  `GUDOK_LIMITS_HEADERS: "" is not a whole number`,
-		"GUDOK_LIMIT_BODY=1MiB":                  `GUDOK_LIMIT_BODY: no setting has this name (did you mean GUDOK_LIMITS_BODY?)`,
-		"GUDOK_NONSENSE=1":                       `GUDOK_NONSENSE: no setting has this name`,
-		"GUDOK_=1":                               `GUDOK_: no setting has this name`,
-		"GUDOK_USERS=a":                          `GUDOK_USERS: users are set in the configuration file only`,
-		"GUDOK_HTTP=a":                           `GUDOK_HTTP: no setting has this name`,
-		"GUDOK_HTTP_ALLOWED_ORIGINS=a,,b":        `GUDOK_HTTP_ALLOWED_ORIGINS: element 2 is empty (remove it)`,
-		"GUDOK_HTTP_ALLOWED_ORIGINS=a,http://b/": `GUDOK_HTTP_ALLOWED_ORIGINS: "http://b/" is not a pattern of origins (write https://example.org or *.example.org)`,
-		"GUDOK_HTTP_LISTEN=0.0.0.0:1":            `GUDOK_HTTP_LISTEN: "0.0.0.0:1" is open to other machines, and there are no users (set users, or listen on 127.0.0.1:15674)`,
-		"GUDOK_HEARTBEAT_MIN=10m":                `GUDOK_HEARTBEAT_MIN: "10m" is more than heartbeat.max, which is 5m`,
-		"GUDOK_STORE_ENGINE=bolt":                `GUDOK_STORE_ENGINE: "bolt" is not there yet in this version (write memory)`,
+		"GUDOK_LIMITS_BODY=64XB":                    `GUDOK_LIMITS_BODY: "64XB" is not a size (write 64KiB, 1MiB)`,
+		"GUDOK_LIMITS_HEADERS=":                     `GUDOK_LIMITS_HEADERS: "" is not a whole number`,
+		"GUDOK_LIMIT_BODY=1MiB":                     `GUDOK_LIMIT_BODY: no setting has this name (did you mean GUDOK_LIMITS_BODY?)`,
+		"GUDOK_NONSENSE=1":                          `GUDOK_NONSENSE: no setting has this name`,
+		"GUDOK_=1":                                  `GUDOK_: no setting has this name`,
+		"GUDOK_USERS=a":                             `GUDOK_USERS: users are set in the configuration file only`,
+		"GUDOK_HTTP=a":                              `GUDOK_HTTP: no setting has this name`,
+		"GUDOK_HTTP_ALLOWED_ORIGINS=a,,b":           `GUDOK_HTTP_ALLOWED_ORIGINS: element 2 is empty (remove it)`,
+		"GUDOK_HTTP_ALLOWED_ORIGINS=null,http://b/": `GUDOK_HTTP_ALLOWED_ORIGINS: "http://b/" is not an origin (write https://app.example.org, https://*.example.org, null or *)`,
+		"GUDOK_HTTP_LISTEN=0.0.0.0:1":               `GUDOK_HTTP_LISTEN: "0.0.0.0:1" is open to other machines, and there are no users (set users, or listen on 127.0.0.1:15674)`,
+		"GUDOK_HEARTBEAT_MIN=10m":                   `GUDOK_HEARTBEAT_MIN: "10m" is more than heartbeat.max, which is 5m`,
+		"GUDOK_STORE_ENGINE=bolt":                   `GUDOK_STORE_ENGINE: "bolt" is not there yet in this version (write memory)`,
 	} {
 		if _, err := conf.Load("", []string{pair}); err == nil || err.Error() != want {
 			t.Errorf("%s\n got %v\nwant %s", pair, err, want)

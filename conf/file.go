@@ -187,6 +187,9 @@ func (f *yamlFile) unknown(name, prefix string, known map[string]setting) string
 	if n := nearest(name, known); n != "" {
 		return fmt.Sprintf("no setting has this name (did you mean %s?)", prefix+n)
 	}
+	if strings.Contains(name, "=") { // what a comma in a hash leaves behind, between braces
+		return "no setting has this name (put quotes around a value with commas in it)"
+	}
 	return "no setting has this name (here go " + strings.Join(sortedKeys(known), ", ") + ")"
 }
 
@@ -242,7 +245,9 @@ func (f *yamlFile) list(key string, line int, n ast.Node, s setting) error {
 	for i, n := range nodes {
 		element := index(key, i)
 		f.note(element, lineOf(n))
-		if texts[i], err = f.scalar(element, lineOf(n), n); err != nil {
+		if _, ok := n.(*ast.NullNode); ok && n.GetToken().Value == "null" {
+			texts[i] = "null" // an origin is called so
+		} else if texts[i], err = f.scalar(element, lineOf(n), n); err != nil {
 			return err
 		}
 	}

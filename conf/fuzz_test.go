@@ -17,7 +17,7 @@ func FuzzLoad(f *testing.F) {
 			f.Add(text)
 		}
 	}
-	f.Add("http:\n  listen: 127.0.0.1:0\n  allowed_origins: [a, 'b', \"c\"]\nlimits: {body: 1MiB}\nusers:\n  - name: |\n      x\n")
+	f.Add("http:\n  listen: 127.0.0.1:0\n  allowed_origins: [null, 'null', '*', \"http://c\"]\nlimits: {body: 1MiB}\nusers:\n  - name: |\n      x\n")
 	path := filepath.Join(f.TempDir(), "gudok.yaml")
 	f.Fuzz(func(t *testing.T, text string) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -59,7 +59,7 @@ http:
   public_hosts: [broker.example.org, "example.org:8443"]
   allowed_origins:
     - https://example.org
-    - "*.example.org"
+    - "https://*.example.org:8443"
   tls: {cert: `+cert+`, key: `+key+`}
 websocket: { path: /stomp }
 tcp: { listen: "", tls_listen: "[::]:61614", tls: {cert: `+cert+`, key: `+key+`} }
@@ -79,7 +79,7 @@ log: { level: debug, format: json }
 		t.Fatal(err)
 	}
 	same(t, c.HTTP, conf.HTTP{Listen: "0.0.0.0:443", PublicHosts: []string{"broker.example.org", "example.org:8443"},
-		AllowedOrigins: []string{"https://example.org", "*.example.org"}, TLS: conf.TLS{Cert: cert, Key: key}})
+		AllowedOrigins: []string{"https://example.org", "https://*.example.org:8443"}, TLS: conf.TLS{Cert: cert, Key: key}})
 	same(t, c.WebSocket, conf.WebSocket{Path: "/stomp"})
 	same(t, c.TCP, conf.TCP{TLSListen: "[::]:61614", TLS: conf.TLS{Cert: cert, Key: key}})
 	same(t, c.Store, conf.Store{Engine: "memory", MaxSize: 2 << 30})
@@ -145,6 +145,8 @@ var faults = map[string]string{
 	"users: [{name: a, pasword_hash: b}]":     `gudok.yaml:1: users[0].pasword_hash: no setting has this name (did you mean users[0].password_hash?)`,
 	"users:\n- name: a\n  name: b":            `gudok.yaml:3: users[0].name: stands here again, first in line 2 (remove one)`,
 
+	"users: [{name: a, password_hash: $argon2id$v=19$m=64,t=1,p=1$c2FsdA$aGFzaA}]": `gudok.yaml:1: users[0].t=1: no setting has this name (put quotes around a value with commas in it)`,
+
 	// YAML
 	"- a":                               "gudok.yaml:1: the file does not begin with keys (write http:, tcp: or limits: …)",
 	"hello":                             "gudok.yaml:1: the file does not begin with keys (write http:, tcp: or limits: …)",
@@ -187,8 +189,8 @@ var faults = map[string]string{
 
 	// web
 	"http: {public_hosts: [\"https://example.org\"]}":     `gudok.yaml:1: http.public_hosts[0]: "https://example.org" is not a host (write broker.example.org)`,
-	"http: {allowed_origins: [\"https://example.org/\"]}": `gudok.yaml:1: http.allowed_origins[0]: "https://example.org/" is not a pattern of origins (write https://example.org or *.example.org)`,
-	"http: {allowed_origins: [\"a\", \"[\"]}":             `gudok.yaml:1: http.allowed_origins[1]: "[" is not a pattern of origins (write https://example.org or *.example.org)`,
+	"http: {allowed_origins: [\"https://example.org/\"]}": `gudok.yaml:1: http.allowed_origins[0]: "https://example.org/" is not an origin (write https://app.example.org, https://*.example.org, null or *)`,
+	"http: {allowed_origins: [\"*\", example.org]}":       `gudok.yaml:1: http.allowed_origins[1]: "example.org" is not an origin (write https://app.example.org, https://*.example.org, null or *)`,
 	"websocket: {path: ws}":                               `gudok.yaml:1: websocket.path: "ws" is not a path (write /ws)`,
 	"websocket: {path: /a//b}":                            `gudok.yaml:1: websocket.path: "/a//b" is not a path (write /ws)`,
 	"websocket: {path: \"/{x}\"}":                         `gudok.yaml:1: websocket.path: "/{x}" is not a path (write /ws)`,

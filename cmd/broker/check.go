@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/gudokmq/gudok/broker/auth"
+	"github.com/gudokmq/gudok/conf"
+)
+
+const checkHelp = `Check a configuration: the file, what the GUDOK_ variables of the environment
+override, and the certificates it names. Prints "ok", or one line that tells
+what to mend and where.
+
+Usage: broker check -config FILE
+
+Flags:
+  -config FILE   the configuration; without it only the environment is checked
+
+Example:
+  broker check -config gudok.yaml
+`
+
+func runCheck(args []string, stdout, stderr io.Writer) int {
+	f := newFlags("check", checkHelp, stdout, stderr)
+	path := f.String("config", "", "")
+	if code, ok := f.parseNone(args); !ok {
+		return code
+	}
+	if _, err := configure(*path); err != nil {
+		return f.fail(err)
+	}
+	fmt.Fprintln(stdout, "ok")
+	return exitOK
+}
+
+// configure reads the configuration and lets the parts judge what only they can.
+func configure(path string) (*conf.Config, error) {
+	c, err := conf.Load(path, os.Environ())
+	if err != nil {
+		return nil, err
+	}
+	for i, u := range c.Users {
+		if err := auth.Check(u.PasswordHash); err != nil {
+			return nil, c.Refuse(fmt.Sprintf("users[%d].password_hash", i), err.Error())
+		}
+	}
+	return c, nil
+}

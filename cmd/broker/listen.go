@@ -1,0 +1,86 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"github.com/gudokmq/gudok/conf"
+)
+
+// listeners are the addresses a broker has taken; nil for those it does not listen on.
+type listeners struct{ http, tcp, tls net.Listener }
+
+// listen takes all addresses of the configuration or none.
+func listen(c *conf.Config) (l listeners, err error) {
+	for _, one := range []struct {
+		into         *net.Listener
+		address, key string
+	}{
+		{&l.http, c.HTTP.Listen, "http.listen"},
+		{&l.tcp, c.TCP.Listen, "tcp.listen"},
+		{&l.tls, c.TCP.TLSListen, "tcp.tls_listen"},
+	} {
+		if one.address == "" {
+			continue
+		}
+		if *one.into, err = net.Listen("tcp", one.address); err != nil {
+			*one.into = nil
+			l.close()
+			return listeners{}, refused(one.address, one.key, err)
+		}
+	}
+	return l, nil
+}
+
+func (l listeners) close() {
+	for _, ln := range []net.Listener{l.http, l.tcp, l.tls} {
+		if ln != nil {
+			_ = ln.Close()
+		}
+	}
+}
+
+// refused tells why an address could not be taken, and what to do.
+func refused(address, key string, err error) error {
+	cure := fmt.Sprintf("set %s to an address of this machine", key)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		cure = fmt.Sprintf("another broker? stop it or set %s", key)
+	case errors.Is(err, syscall.EACCES):
+		cure = fmt.Sprintf("the system keeps low ports for itself: set %s to one above 1023", key)
+	}
+	var no syscall.Errno
+	var name *net.DNSError
+	switch {
+	case errors.As(err, &no):
+		err = no
+	case errors.As(err, &name):
+		err = errors.New(name.Err)
+	}
+	return fmt.Errorf("listen tcp %s: %w: %s", address, err, cure)
+}
+
+// loopbackOnly tells whether only this machine can reach a listener.
+func loopbackOnly(ln net.Listener) bool {
+	a, ok := ln.Addr().(*net.TCPAddr)
+	return ok && a.IP.IsLoopback()
+}
+
+// visible is an address to connect to from this machine.
+func visible(a net.Addr) string {
+	if ap, err := netip.ParseAddrPort(a.String()); err == nil && ap.Addr().IsUnspecified() {
+		return fmt.Sprintf("127.0.0.1:%d", ap.Port())
+	}
+	return a.String()
+}
+
+// everywhere says that visible shows one address of many.
+func everywhere(a net.Addr) string {
+	if ap, err := netip.ParseAddrPort(a.String()); err == nil && ap.Addr().IsUnspecified() {
+		return "  (and every other address of this machine)"
+	}
+	return ""
+}

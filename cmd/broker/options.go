@@ -1,0 +1,105 @@
+package main
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"time"
+
+	"github.com/gudokmq/gudok/broker"
+	"github.com/gudokmq/gudok/broker/auth"
+	"github.com/gudokmq/gudok/conf"
+	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/memory"
+	"github.com/gudokmq/gudok/transport"
+)
+
+// newEngine picks the store; conf has refused engines that are not there.
+func newEngine(s conf.Store) store.Engine {
+	return memory.New(memory.Options{MaxBytes: int64(s.MaxSize)})
+}
+
+// authenticator lets the users in, or anyone if there are none.
+func authenticator(users []conf.User) (broker.Authenticator, error) {
+	if len(users) == 0 {
+		return nil, nil
+	}
+	list := make([]auth.User, len(users))
+	for i, u := range users {
+		list[i] = auth.User{Name: u.Name, PasswordHash: u.PasswordHash, Groups: u.Groups}
+	}
+	return auth.New(list)
+}
+
+func frameLimits(l conf.Limits) stompframe.Limits {
+	return stompframe.Limits{
+		HeaderLine:  int(l.HeaderLine),
+		Headers:     l.Headers,
+		HeaderBytes: int(l.HeaderBytes),
+		Body:        int(l.Body),
+	}
+}
+
+func limits(l conf.Limits) broker.Limits {
+	return broker.Limits{
+		Frame:            frameLimits(l),
+		Subscriptions:    l.Subscriptions,
+		Unacked:          l.Unacked,
+		Transactions:     l.Transactions,
+		TransactionBytes: int64(l.TransactionBytes),
+		Outbox:           int64(l.Outbox),
+		ConnectTime:      time.Duration(l.ConnectTime),
+		SendTime:         time.Duration(l.SendTime),
+		Connections:      l.Connections,
+	}
+}
+
+func heartBeat(h conf.HeartBeat) broker.HeartBeat {
+	// 0 turns a direction off here; there a negative value does.
+	off := func(d conf.Duration) time.Duration {
+		if d == 0 {
+			return -1
+		}
+		return time.Duration(d)
+	}
+	return broker.HeartBeat{
+		Send:    off(h.Send),
+		Receive: off(h.Receive),
+		Min:     time.Duration(h.Min),
+		Max:     time.Duration(h.Max),
+		Grace:   h.Grace,
+	}
+}
+
+func beforeConnect(l conf.Limits) stompframe.Limits {
+	f := frameLimits(l)
+	f.Frame = int(l.BeforeConnect)
+	return f
+}
+
+func webOptions(c *conf.Config, loopback bool, log *slog.Logger) transport.Options {
+	return transport.Options{
+		BeforeConnect:  beforeConnect(c.Limits),
+		FrameTime:      time.Duration(c.Limits.FrameTime),
+		Logger:         log,
+		PublicHosts:    c.HTTP.PublicHosts,
+		AllowedOrigins: c.HTTP.AllowedOrigins,
+		Loopback:       loopback,
+	}
+}
+
+func tcpOptions(c *conf.Config, t *tls.Config, log *slog.Logger) transport.TCPOptions {
+	return transport.TCPOptions{
+		BeforeConnect: beforeConnect(c.Limits),
+		FrameTime:     time.Duration(c.Limits.FrameTime),
+		Logger:        log,
+		TLS:           t,
+	}
+}
+
+func certificates(t conf.TLS) (*tls.Config, error) {
+	if t.Cert == "" {
+		return nil, nil
+	}
+	return transport.Certificates(t.Cert, t.Key)
+}

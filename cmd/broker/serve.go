@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gudokmq/gudok/broker"
+	"github.com/gudokmq/gudok/broker/admin"
+	"github.com/gudokmq/gudok/conf"
+	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/transport"
+)
+
+const serveHelp = `Run the broker until it is told to stop (SIGTERM or Ctrl-C). It then drains:
+sessions are closed in order within ten seconds; a second signal ends it at once.
+
+Usage: broker [serve] [-config FILE]
+
+Flags:
+  -config FILE   the configuration, in YAML; without it the broker listens on this
+                 machine only, for WebSocket on 127.0.0.1:15674 and for TCP on
+                 127.0.0.1:61613, and lets anyone connect
+
+Every setting of the file can be overridden by the environment: limits.body by
+GUDOK_LIMITS_BODY, http.allowed_origins by GUDOK_HTTP_ALLOWED_ORIGINS=a,b.
+
+Examples:
+  broker
+  broker -config gudok.yaml
+  GUDOK_TCP_LISTEN=127.0.0.1:7000 GUDOK_LOG_LEVEL=debug broker
+`
+
+// drainTime bounds a shutdown.
+const drainTime = 10 * time.Second
+
+func runServe(args []string, stdout, stderr io.Writer) int {
+	f := newFlags("serve", serveHelp, stdout, stderr)
+	path := f.String("config", "", "")
+	if code, ok := f.parseNone(args); !ok {
+		return code
+	}
+	c, err := configure(*path)
+	if err != nil {
+		return f.fail(err)
+	}
+	log := newLogger(c.Log, stderr)
+	slog.SetDefault(log)
+	warnOfFiles(log, c.Limits.Connections)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	// The first signal drains; from then on the next one has its usual effect.
+	context.AfterFunc(ctx, stop)
+	d, err := start(c, log)
+	if err != nil {
+		return f.fail(err)
+	}
+	d.greet(stdout)
+	failed := d.wait(ctx)
+	if failed == nil {
+		log.Info("stopping")
+	}
+	if err := d.stop(); err != nil {
+		log.Error("not all stopped in order", "err", err)
+	}
+	if failed != nil {
+		return f.fail(failed)
+	}
+	log.Info("stopped")
+	return exitOK
+}
+
+func newLogger(l conf.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(l.Level)) // conf knows only words that are levels
+	o := &slog.HandlerOptions{Level: level}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// warnOfFiles tells when connections will be refused for want of file descriptors, before it
+// happens.
+func warnOfFiles(log *slog.Logger, connections int) {
+	const own = 64 // listeners, standard streams, the store
+	files, err := raiseFileLimit()
+	if err != nil {
+		log.Warn("limit of open files could not be raised", "err", err)
+	} else if files < uint64(connections)+own {
+		log.Warn("fewer open files are allowed than connections", "files", files, "connections", connections,
+			"setting", "limits.connections, or ulimit -n")
+	}
+}
+
+// daemon is a running broker with its listeners.
+type daemon struct {
+	conf   *conf.Config
+	engine store.Engine
+	broker *broker.Broker
+	http   *http.Server
+	ws     *transport.WebSocket
+	tcp    []*transport.TCP
+	bound  listeners
+
+	served sync.WaitGroup
+	failed chan error // one per listener at most
+}
+
+// start listens and serves, or leaves nothing behind.
+func start(c *conf.Config, log *slog.Logger) (*daemon, error) {
+	bound, err := listen(c)
+	if err != nil {
+		return nil, err
+	}
+	d := &daemon{conf: c, bound: bound, failed: make(chan error, 3)}
+	if err := d.build(log); err != nil {
+		bound.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *daemon) build(log *slog.Logger) error {
+	webTLS, err := certificates(d.conf.HTTP.TLS)
+	if err != nil {
+		return err
+	}
+	tcpTLS, err := certificates(d.conf.TCP.TLS)
+	if err != nil {
+		return err
+	}
+	users, err := authenticator(d.conf.Users)
+	if err != nil {
+		return err
+	}
+	engine := newEngine(d.conf.Store)
+	d.broker, err = broker.New(broker.Options{
+		Engine:    engine,
+		Auth:      users,
+		Limits:    limits(d.conf.Limits),
+		HeartBeat: heartBeat(d.conf.HeartBeat),
+		Logger:    log,
+		Version:   version,
+	})
+	if err != nil {
+		_ = engine.Close()
+		return err
+	}
+	d.engine = engine
+	if d.bound.http != nil {
+		d.serveHTTP(webTLS, log)
+	}
+	if d.bound.tcp != nil {
+		d.serveTCP(d.bound.tcp, tcpOptions(d.conf, nil, log))
+	}
+	if d.bound.tls != nil {
+		d.serveTCP(d.bound.tls, tcpOptions(d.conf, tcpTLS, log))
+	}
+	return nil
+}
+
+func (d *daemon) serveTCP(ln net.Listener, o transport.TCPOptions) {
+	t := transport.NewTCP(d.broker, o)
+	d.tcp = append(d.tcp, t)
+	d.serve(func() error { return t.Serve(ln) })
+}
+
+// serve runs one listener until stop, or tells wait why it ended.
+func (d *daemon) serve(listener func() error) {
+	d.served.Go(func() {
+		if err := listener(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			d.failed <- err
+		}
+	})
+}
+
+// wait returns nil when ctx ends, or why a listener failed.
+func (d *daemon) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-d.failed:
+		return err
+	}
+}
+
+// stop drains within drainTime: listeners close at once, then sessions, then the store.
+func (d *daemon) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	var stops []func(context.Context) error
+	if d.http != nil {
+		stops = append(stops, d.ws.Shutdown, d.http.Shutdown)
+	}
+	for _, t := range d.tcp {
+		stops = append(stops, t.Shutdown)
+	}
+	stops = append(stops, d.broker.Shutdown)
+	errs := make([]error, len(stops)+1)
+	var wg sync.WaitGroup
+	for i, stop := range stops {
+		wg.Go(func() { errs[i] = stop(ctx) })
+	}
+	wg.Wait()
+	if d.http != nil {
+		_ = d.http.Close() // what Shutdown had to leave
+	}
+	d.served.Wait()
+	if err := d.engine.Close(); err != nil {
+		errs[len(stops)] = fmt.Errorf("close store: %w", err)
+	}
+	return errors.Join(errs...)
+}
+
+// greet tells where the broker is and what to open.
+func (d *daemon) greet(w io.Writer) {
+	fmt.Fprintf(w, "Gudok %s\n", version)
+	line := func(what, where string) { fmt.Fprintf(w, "  %-10s %s\n", what, where) }
+	open := ""
+	if d.bound.http != nil {
+		ws, web := "ws://", "http://"
+		if d.conf.HTTP.TLS.Cert != "" {
+			ws, web = "wss://", "https://"
+		}
+		addr := d.bound.http.Addr()
+		line("WebSocket", ws+visible(addr)+d.conf.WebSocket.Path+everywhere(addr))
+		open = web + visible(addr) + "/ in a browser"
+	}
+	for _, e := range d.endpoints() {
+		line(e.Name, e.Scheme+"://"+visible(e.Addr)+everywhere(e.Addr))
+	}
+	if open != "" {
+		line("Open", open)
+	}
+	if n := len(d.conf.Users); n > 0 {
+		line("Users", fmt.Sprintf("%d may log in", n))
+	} else {
+		line("Users", "any login or none is accepted, because only this machine can connect")
+	}
+	line("Queues", "in memory: in this version they do not survive a restart")
+}
+
+func (d *daemon) endpoints() []admin.Endpoint {
+	var all []admin.Endpoint
+	if d.bound.tcp != nil {
+		all = append(all, admin.Endpoint{Name: "TCP", Scheme: "stomp", Addr: d.bound.tcp.Addr()})
+	}
+	if d.bound.tls != nil {
+		all = append(all, admin.Endpoint{Name: "TLS", Scheme: "stomp+ssl", Addr: d.bound.tls.Addr()})
+	}
+	return all
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gudokmq/gudok/broker/admin"
+	"github.com/gudokmq/gudok/transport"
+)
+
+// serveHTTP serves WebSocket, the page and health on the HTTP listener.
+func (d *daemon) serveHTTP(tlsConfig *tls.Config, log *slog.Logger) {
+	o := webOptions(d.conf, loopbackOnly(d.bound.http), log)
+	d.ws = transport.NewWebSocket(d.broker, o)
+	mux := http.NewServeMux()
+	mux.Handle(d.conf.WebSocket.Path, d.ws)
+	mux.Handle("/", transport.GuardHost(o, admin.New(admin.Options{
+		Snapshot:      d.broker.Snapshot,
+		WebSocketPath: d.conf.WebSocket.Path,
+		Endpoints:     d.endpoints(),
+		Login:         len(d.conf.Users) > 0,
+		Store:         "Queues are in memory and do not survive a restart.",
+	})))
+	// A WebSocket begins with an HTTP/1.1 request (RFC 6455, 4.1).
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	if tlsConfig != nil {
+		tlsConfig.NextProtos = []string{"http/1.1"}
+	}
+	d.http = &http.Server{
+		Handler:           mux,
+		Protocols:         protocols,
+		TLSConfig:         tlsConfig,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	d.serve(func() error {
+		if tlsConfig != nil {
+			return d.http.ServeTLS(d.bound.http, "", "")
+		}
+		return d.http.Serve(d.bound.http)
+	})
+}
