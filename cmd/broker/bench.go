@@ -15,7 +15,7 @@ import (
 	"github.com/gudokmq/gudok/cmd/broker/internal/load"
 )
 
-const benchUsage = `usage: broker bench LOAD [flags]
+const benchHelp = `usage: broker bench LOAD [flags]
 
 Loads any STOMP 1.2 broker over WebSocket or TCP and prints rates, delays, losses, and what the
 broker spent, if it runs on this machine. Loads:
@@ -24,14 +24,15 @@ broker spent, if it runs on this machine. Loads:
   queue     publish, deliver, acknowledge through one queue
   idle      many connections with one subscription each and heart-beats
   all       a short series of the above
-"broker bench LOAD -h" lists the flags of one.
+
+"broker bench LOAD -h" tells the flags of each. ^C ends a load and prints what was seen.
 `
 
 // runBench runs one load, or the series, and returns the exit code: 0, 1 if a load failed or a
 // message was lost, 2 for wrong usage.
 func runBench(args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
-		fmt.Fprint(stderr, benchUsage)
+		fmt.Fprint(stderr, benchHelp)
 		return 2
 	}
 	b := bench{stdout: stdout, stderr: stderr}
@@ -40,7 +41,7 @@ func runBench(args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "broker bench: %v\n", err)
+		fmt.Fprintf(stderr, "broker bench: %v (see: broker bench -h)\n", err)
 		return 2
 	}
 	// ^C stops the load under way and prints what it has; a second one kills.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/gudokmq/gudok/cmd/broker/internal/load"
@@ -18,7 +20,7 @@ type benchFlags struct {
 // parse reads the flags of one load and makes the plan.
 func (b *bench) parse(name string, args []string) ([]step, error) {
 	fs := flag.NewFlagSet("broker bench "+name, flag.ContinueOnError)
-	fs.SetOutput(b.stderr)
+	fs.SetOutput(io.Discard) // faults are told in one line, by runBench
 	f := &benchFlags{Options: load.Options{Subs: 50, Pubs: 1, Size: 128, Duration: 5 * time.Second}}
 	switch name {
 	case "fanout":
@@ -39,15 +41,20 @@ func (b *bench) parse(name string, args []string) ([]step, error) {
 		fs.StringVar(&f.Destination, "destination", "", "first part of the topics (default a fresh name)")
 	case "all":
 	case "-h", "-help", "--help", "help":
-		fmt.Fprint(b.stderr, benchUsage)
+		fmt.Fprint(b.stdout, benchHelp)
 		return nil, flag.ErrHelp
 	default:
 		return nil, fmt.Errorf("unknown load %q: fanout, latency, queue, idle or all", name)
 	}
 	f.common(fs)
 	fs.BoolVar(&b.json, "json", false, "print one JSON object per load")
-	if err := fs.Parse(args); err != nil {
+	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintf(b.stdout, "usage: broker bench %s [flags]\n", name)
+		fs.SetOutput(b.stdout)
+		fs.PrintDefaults()
 		return nil, err
+	} else if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is a broker that was started, and what it needs beside it, each in a group of its own.
+type process struct{ cmds []*exec.Cmd }
+
+// spawn starts a command whose output goes to a file.
+func (p *process) spawn(dir string, env []string, name string, args ...string) error {
+	out, err := os.Create(filepath.Join(dir, filepath.Base(name)+".out"))
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, append(os.Environ(), env...), out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	p.cmds = append(p.cmds, cmd)
+	return nil
+}
+
+// stop ends what was started, the latest first.
+func (p *process) stop() {
+	for i := len(p.cmds) - 1; i >= 0; i-- {
+		cmd := p.cmds[i]
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
+		timer := time.AfterFunc(20*time.Second, func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+		cmd.Wait() // it was told to end; how it does is its own affair
+		timer.Stop()
+	}
+}
+
+// listening waits until all addresses accept.
+func listening(ctx context.Context, addrs ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for _, a := range addrs {
+		for {
+			nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", a)
+			if err == nil {
+				nc.Close()
+				break
+			}
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-ctx.Done():
+				return errors.Join(err, ctx.Err())
+			}
+		}
+	}
+	return nil
+}
+
+// freePorts finds n ports of loopback that nobody uses at the moment.
+func freePorts(n int) ([]string, error) {
+	var ports []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		ports = append(ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	}
+	return ports, nil
+}
+
+// startGudok starts the broker that was built, with its memory engine and no limit in the way.
+func startGudok(ctx context.Context, dir string, p *peer) (*process, error) {
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, err
+	}
+	config := filepath.Join(dir, "gudok.yaml")
+	text := fmt.Sprintf("http: { listen: 127.0.0.1:%s }\ntcp: { listen: 127.0.0.1:%s }\nstore: { engine: memory }\n", ports[0], ports[1])
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		return nil, err
+	}
+	proc := &process{}
+	if err := proc.spawn(dir, nil, filepath.Join(filepath.Dir(dir), "broker"), "-config", config); err != nil {
+		return nil, err
+	}
+	p.ws, p.tcp = "ws://127.0.0.1:"+ports[0]+"/ws", "stomp://127.0.0.1:"+ports[1]
+	if err := listening(ctx, "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1]); err != nil {
+		proc.stop()
+		return nil, err
+	}
+	return proc, nil
+}
+
+// rabbitServer is Debian's start script without its change of user.
+const rabbitServer = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+
+func rabbitInstalled() bool {
+	_, err := os.Stat(rabbitServer)
+	return err == nil
+}
+
+// startRabbit starts RabbitMQ with STOMP and Web-STOMP alone, on free ports of loopback, beside
+// any other that may run.
+func startRabbit(ctx context.Context, dir string, p *peer) (*process, error) {
+	ports, err := freePorts(4)
+	if err != nil {
+		return nil, err
+	}
+	ws, tcp, dist, epmd := ports[0], ports[1], ports[2], ports[3]
+	files := map[string]string{
+		"rabbitmq.conf": strings.Join([]string{
+			"listeners.tcp = none",
+			"stomp.listeners.tcp.1 = 127.0.0.1:" + tcp,
+			"web_stomp.tcp.ip = 127.0.0.1",
+			"web_stomp.tcp.port = " + ws,
+			"log.console = false", ""}, "\n"),
+		"plugins": "[rabbitmq_stomp,rabbitmq_web_stomp].\n",
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	env := []string{
+		"HOME=" + dir, "ERL_EPMD_PORT=" + epmd, "ERL_EPMD_ADDRESS=127.0.0.1",
+		"RABBITMQ_NODENAME=bench" + ws + "@localhost", "RABBITMQ_DIST_PORT=" + dist,
+		"RABBITMQ_MNESIA_BASE=" + filepath.Join(dir, "mnesia"), "RABBITMQ_LOG_BASE=" + filepath.Join(dir, "log"),
+		"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbitmq"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"),
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
+	}
+	proc := &process{}
+	if err := proc.spawn(dir, env, "epmd", "-port", epmd); err != nil {
+		return nil, err
+	}
+	err = listening(ctx, "127.0.0.1:"+epmd)
+	if err == nil {
+		err = proc.spawn(dir, env, rabbitServer)
+	}
+	if err == nil {
+		err = listening(ctx, "127.0.0.1:"+ws, "127.0.0.1:"+tcp)
+	}
+	if err != nil {
+		proc.stop()
+		return nil, err
+	}
+	p.ws, p.tcp = "ws://127.0.0.1:"+ws+"/ws", "stomp://127.0.0.1:"+tcp
+	return proc, nil
+}
