@@ -57,7 +57,7 @@ function connect() {
     },
     onError(text, body) {
       refused = true;
-      fault(body ? `${text}\n${body}` : text);
+      fault(body.startsWith(text) ? body : `${text}\n${body}`.trim());
       if (/credentials|login/.test(text)) login.hidden = false;
     },
     onClose() {

@@ -80,13 +80,14 @@ func (c *client) noSession(ctx context.Context, err error) error {
 	return fmt.Errorf("%s does not speak STOMP: %w (is it a STOMP port?)", c.addr, err)
 }
 
-// said adds to an ERROR's message what its body explains.
+// said adds to an ERROR's message what its body explains; a body may begin with the message.
 func said(err error) error {
 	var answer stomp.Error
 	if !errors.As(err, &answer) || answer.Frame == nil || len(answer.Frame.Body) == 0 {
 		return err
 	}
-	return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(answer.Frame.Body)))
+	body := strings.TrimSpace(string(answer.Frame.Body))
+	return fmt.Errorf("%w: %s", err, strings.TrimPrefix(body, answer.Message+": "))
 }
 
 // dial opens the stream that an address names, and tells the host for CONNECT.

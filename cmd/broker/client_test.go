@@ -95,8 +95,8 @@ func TestClientFaultsAreOneLine(t *testing.T) {
 		{[]string{"pub", "-addr", ":1", "/topic/a", "b"}, `broker pub: -addr: ":1" is not an address (write 127.0.0.1:61613 or ws://127.0.0.1:15674/ws)`},
 		{[]string{"pub", "-addr", ln.Addr().String(), "-timeout", "100ms", "/topic/a", "b"}, "broker pub: " + ln.Addr().String() + " did not answer within 100ms (is it a STOMP port?)"},
 		{[]string{"pub", "-addr", web, "/topic/a", "b"}, "broker pub: " + web + " does not speak STOMP: "},
-		{[]string{"pub", "-addr", s.tcp(), "/nowhere/a", "b"}, "broker pub: not sent: unknown destination prefix: "},
-		{[]string{"sub", "-addr", s.tcp(), "/nowhere/a"}, "broker sub: " + s.tcp() + " ended the subscription: unknown destination prefix: "},
+		{[]string{"pub", "-addr", s.tcp(), "/nowhere/a", "b"}, "broker pub: not sent: unknown destination prefix: destination "},
+		{[]string{"sub", "-addr", s.tcp(), "/nowhere/a"}, "broker sub: " + s.tcp() + " ended the subscription: unknown destination prefix: destination "},
 	} {
 		r := runProgram(t, c.args...)
 		if r.code != 1 || r.stdout != "" || !strings.HasPrefix(r.stderr, c.prefix) || strings.Count(r.stderr, "\n") != 1 {
