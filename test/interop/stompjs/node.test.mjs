@@ -1,0 +1,55 @@
+// stock stomp.js in Node, over the ws package.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, test } from 'node:test';
+import * as stomp from '@stomp/stompjs';
+import WebSocket from 'ws';
+import { subject } from './broker.mjs';
+import { scenarios } from './scenarios.js';
+import { World } from './world.js';
+
+globalThis.WebSocket = WebSocket; // as stomp.js asks for in Node
+
+let broker;
+before(async () => {
+  broker = await subject();
+});
+after(() => broker?.stop());
+
+for (const { name, run, needs = [] } of scenarios) {
+  test(name, { timeout: 60_000 }, async t => {
+    const missing = needs.filter(need => !broker.offers.includes(need));
+    if (missing.length > 0) return t.skip(`needs ${missing}`);
+    const world = new World({ ...broker, stomp, WebSocket });
+    try {
+      await run(world);
+    } catch (error) {
+      broker.complain(`the broker's last words, at "${name}":`);
+      throw error;
+    } finally {
+      await world.end();
+    }
+  });
+}
+
+for (const [origin, want] of [
+  ['http://evil.example', 403],
+  ['http://127.0.0.1.evil.example', 403],
+  ['null', 403],
+  ['http://localhost:8000', 101],
+  ['http://127.0.0.1:8000', 101],
+  ['http://[::1]:8000', 101],
+]) {
+  test(`origin: a page from ${origin} is answered ${want}`, { timeout: 20_000 }, async t => {
+    if (!broker.offers.includes('gudok')) return t.skip('needs gudok');
+    const socket = new WebSocket(broker.url, ['v12.stomp'], { origin });
+    const status = await Promise.race([
+      once(socket, 'open').then(() => 101),
+      once(socket, 'unexpected-response').then(([, response]) => response.statusCode),
+    ]);
+    socket.on('error', () => {});
+    socket.terminate();
+    assert.equal(status, want);
+  });
+}
