@@ -92,16 +92,11 @@ func ackCases() []tcase {
 			q := e.queue()
 			e.send(c, q, "1", "2", "3")
 			e.subscribe(c, "a", q, "ack:client", "prefetch-count:1")
-			e.subscribe(c, "b", q, individual, "prefetch-count:1")
 			c.Message("1", "ack")
+			e.subscribe(c, "b", q, individual, "prefetch-count:1")
 			c.Message("2", "ack")
 			e.subscribe(c, "c", q)
 			c.Message("3", "!ack")
-		}},
-		{"ACK", "MESSAGE has no ack before 1.2", upTo11, func(e *env) {
-			c := e.connect()
-			e.consume(c, 1, 0, individual)
-			c.Message("1", "!ack", "message-id")
 		}},
 		{"ACK", "message-id instead of id in 1.2", only12, func(e *env) {
 			c := e.connect()

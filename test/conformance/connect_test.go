@@ -148,7 +148,6 @@ func connectCases() []tcase {
 	for name, raw := range map[string]string{
 		"unknown command":      "HELLO\n\n\x00",
 		"lower case":           "connect\naccept-version:1.2\n\n\x00",
-		"a server command":     "CONNECTED\nversion:1.2\n\n\x00",
 		"an HTTP request":      "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"a space after":        "CONNECT \naccept-version:1.2\n\n\x00",
 		"a space before":       " CONNECT\naccept-version:1.2\n\n\x00",
@@ -158,7 +157,7 @@ func connectCases() []tcase {
 	} {
 		key := "unknown command"
 		if name == "a NUL at once" {
-			key = "malformed"
+			key = "NUL in headers"
 		}
 		cases = append(cases, tcase{"CONNECT", "is not " + name, only12, func(e *env) {
 			c := e.dial()
@@ -166,20 +165,20 @@ func connectCases() []tcase {
 			e.refused(c, key, "")
 		}})
 	}
-	for name, raw := range map[string]string{
-		"without colon":  "CONNECT\naccept-version\n\n\x00",
-		"without a name": "CONNECT\n:1.2\n\n\x00",
-		"with a NUL":     "CONNECT\naccept-version:1.2\nhost:a\x00b\n\n\x00",
+	for name, c := range map[string]struct{ raw, reason string }{
+		"without colon":  {"CONNECT\naccept-version\n\n\x00", "no colon"},
+		"without a name": {"CONNECT\n:1.2\n\n\x00", "no name"},
+		"with a NUL":     {"CONNECT\naccept-version:1.2\nhost:a\x00b\n\n\x00", "NUL in headers"},
 	} {
 		cases = append(cases, tcase{"CONNECT", "a header " + name, only12, func(e *env) {
-			c := e.dial()
-			c.Sendf("%s", raw)
-			e.refused(c, "malformed", "")
+			client := e.dial()
+			client.Sendf("%s", c.raw)
+			e.refused(client, c.reason, "")
 		}})
 	}
 	return append(cases, tcase{"CONNECT", "with a body", nil, func(e *env) {
 		c := e.dial()
 		c.Sendf("CONNECT\naccept-version:%s\nhost:h\n\nbody\x00", e.v)
-		e.refused(c, "malformed", "")
+		e.refused(c, "body not allowed", "")
 	}})
 }

@@ -57,8 +57,7 @@ func deliveryCases() []tcase {
 			a, b := e.connect(), e.connect()
 			e.subscribe(a, "0", q)
 			e.subscribe(b, "0", q)
-			e.send(a, q, "1")
-			e.send(a, q, "2")
+			e.send(e.connect(), q, "1", "2")
 			// In turn: whoever got the first does not get the second.
 			fa, err := a.ReadFrame(harness.Patience)
 			if err != nil {
@@ -85,8 +84,8 @@ func deliveryCases() []tcase {
 			var all []string
 			for range 3 {
 				ma, mb := a.Expect("MESSAGE"), b.Expect("MESSAGE")
-				e.ack(a, ma)
-				e.ack(b, mb)
+				a.Sendf("%s", settle("ACK", a, ma))
+				b.Sendf("%s", settle("ACK", b, mb))
 				all = append(all, string(ma.Body), string(mb.Body))
 			}
 			a.Sync()
@@ -101,12 +100,11 @@ func deliveryCases() []tcase {
 			a, b := e.connect(), e.connect()
 			e.subscribe(a, "0", q, individual, "prefetch-count:1")
 			e.subscribe(b, "0", q, individual)
-			e.send(a, q, "1")
-			e.send(b, q, "2")
+			p := e.connect()
+			e.send(p, q, "1", "2")
 			// Whoever has which: a holds one at most, all the others are b's.
 			a.Expect("MESSAGE")
 			b.Expect("MESSAGE")
-			p := e.connect()
 			e.send(p, q, "3", "4", "5")
 			b.Message("3")
 			b.Message("4")

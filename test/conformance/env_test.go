@@ -163,6 +163,10 @@ func badCases(rows []bad) []tcase {
 	var cases []tcase
 	for _, r := range rows {
 		cases = append(cases, tcase{r.clause, r.name, r.versions, func(e *env) {
+			if e.tr == harness.WSSplitText && (r.clause == "Body" || r.clause == "content-length") {
+				// A text message that ends where the frame lacks its NUL alone is React Native's.
+				e.tr = harness.WSSplit
+			}
 			q := e.queue()
 			c := e.connect()
 			raw := strings.NewReplacer("{q}", q, "{t}", e.topic()).Replace(r.raw)

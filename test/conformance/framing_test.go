@@ -135,9 +135,9 @@ func frameCases() []tcase {
 		{"Frames", "ERROR from a client", nil, "ERROR\nmessage:1\n\n\x00", "unknown command", ""},
 		{"Frames", "CONNECTED from a client", nil, "CONNECTED\nversion:1.2\n\n\x00", "unknown command", ""},
 		{"Frames", "NACK in 1.0", only10, "NACK\nmessage-id:1\nreceipt:r\n\n\x00", "unknown command", "r"},
-		{"Frames", "NUL after the command", nil, "SEND\x00", "malformed", ""},
-		{"Frames", "NUL in a header", nil, "SEND\nreceipt:r\ndestination:{q}\x00x\n\nx\x00", "malformed", "r"},
-		{"Frames", "NUL in place of the blank line", nil, "SEND\ndestination:{q}\n\x00", "malformed", ""},
+		{"Frames", "NUL after the command", nil, "SEND\x00", "NUL in headers", ""},
+		{"Frames", "NUL in a header", nil, "SEND\nreceipt:r\ndestination:{q}\x00x\n\nx\x00", "NUL in headers", "r"},
+		{"Frames", "NUL in place of the blank line", nil, "SEND\ndestination:{q}\n\x00", "NUL in headers", ""},
 	}
 	for _, f := range []string{
 		"SUBSCRIBE\nid:0\ndestination:{t}\nreceipt:r\n", "UNSUBSCRIBE\nid:0\nreceipt:r\n", "ACK\nid:1\nreceipt:r\n",
@@ -146,10 +146,10 @@ func frameCases() []tcase {
 	} {
 		name, _, _ := strings.Cut(f, "\n")
 		rows = append(rows,
-			bad{"Body", "on " + name, nil, f + "\nbody\x00", "malformed", "r"},
-			bad{"Body", "with content-length on " + name, nil, f + "content-length:4\n\nbody\x00", "malformed", "r"})
+			bad{"Body", "on " + name, nil, f + "\nbody\x00", "body not allowed", "r"},
+			bad{"Body", "with content-length on " + name, nil, f + "content-length:4\n\nbody\x00", "body not allowed", "r"})
 	}
-	rows = append(rows, bad{"Body", "on NACK", from11, "NACK\nid:1\nreceipt:r\n\nbody\x00", "malformed", "r"})
+	rows = append(rows, bad{"Body", "on NACK", from11, "NACK\nid:1\nreceipt:r\n\nbody\x00", "body not allowed", "r"})
 	return append(cases, badCases(rows)...)
 }
 
@@ -191,18 +191,14 @@ func contentLengthCases() []tcase {
 		}},
 	}
 	rows := []bad{
-		{"content-length", "too short", nil, "SEND\ndestination:{q}\nreceipt:r\ncontent-length:2\n\nabc\x00", "malformed", "r"},
-		{"content-length", "0 with a body", nil, "SEND\ndestination:{q}\nreceipt:r\ncontent-length:0\n\nabc\x00", "malformed", "r"},
+		{"content-length", "too short", nil, "SEND\ndestination:{q}\nreceipt:r\ncontent-length:2\n\nabc\x00", "body too long", "r"},
+		{"content-length", "0 with a body", nil, "SEND\ndestination:{q}\nreceipt:r\ncontent-length:0\n\nabc\x00", "body too long", "r"},
 		// The announced length reaches into the frame that follows.
-		{"content-length", "too long", nil, "SEND\ndestination:{q}\nreceipt:r\ncontent-length:10\n\nabc\x00", "malformed", "r"},
+		{"content-length", "too long", nil, "SEND\ndestination:{q}\nreceipt:r\ncontent-length:10\n\nabc\x00", "body too long", "r"},
 	}
 	for _, v := range []string{"abc", "-1", "+3", "3.0", "0x3", "3 3", "", "99999999999999999999", "18446744073709551619"} {
-		reason := "malformed"
-		if len(v) > 10 {
-			reason = "too large"
-		}
 		rows = append(rows, bad{"content-length", "is no number: " + strings.ReplaceAll(v, " ", "_"), from11,
-			"SEND\ndestination:{q}\nreceipt:r\ncontent-length:" + v + "\n\nabc\x00", reason, "r"})
+			"SEND\ndestination:{q}\nreceipt:r\ncontent-length:" + v + "\n\nabc\x00", "content-length", "r"})
 	}
 	return append(cases, badCases(rows)...)
 }

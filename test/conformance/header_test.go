@@ -130,23 +130,23 @@ func headerCases() []tcase {
 		}},
 	}
 	rows := []bad{
-		{"Headers", "without colon", nil, "SEND\nreceipt:r\ndestination:{q}\nnocolon\n\nx\x00", "malformed", "r"},
-		{"Headers", "without name", nil, "SEND\nreceipt:r\ndestination:{q}\n:value\n\nx\x00", "malformed", "r"},
-		{"Headers", "a bare carriage return", only12, "SEND\nreceipt:r\ndestination:{q}\nx:a\rb\n\nx\x00", "malformed", "r"},
-		{"Headers", "name that is not UTF-8", from11, "SEND\nreceipt:r\ndestination:{q}\nx\xff:y\n\nx\x00", "malformed", "r"},
-		{"Headers", "value that is not UTF-8", from11, "SEND\nreceipt:r\ndestination:{q}\nx:\xc3\x28\n\nx\x00", "malformed", "r"},
-		{"Value_Encoding", "escaped CR in 1.1", only11, "SEND\nreceipt:r\ndestination:{q}\nx:a\\rb\n\nx\x00", "malformed", "r"},
+		{"Headers", "without colon", nil, "SEND\nreceipt:r\ndestination:{q}\nnocolon\n\nx\x00", "no colon", "r"},
+		{"Headers", "without name", nil, "SEND\nreceipt:r\ndestination:{q}\n:value\n\nx\x00", "no name", "r"},
+		{"Headers", "a bare carriage return", only12, "SEND\nreceipt:r\ndestination:{q}\nx:a\rb\n\nx\x00", "bare CR", "r"},
+		{"Headers", "name that is not UTF-8", from11, "SEND\nreceipt:r\ndestination:{q}\nx\xff:y\n\nx\x00", "not UTF-8", "r"},
+		{"Headers", "value that is not UTF-8", from11, "SEND\nreceipt:r\ndestination:{q}\nx:\xc3\x28\n\nx\x00", "not UTF-8", "r"},
+		{"Value_Encoding", "escaped CR in 1.1", only11, "SEND\nreceipt:r\ndestination:{q}\nx:a\\rb\n\nx\x00", "bad escape", "r"},
 	}
 	for _, esc := range []string{`\t`, `\N`, `\0`, `\"`, `\ `, `\:`} {
 		rows = append(rows, bad{"Value_Encoding", "undefined escape in a value " + strings.NewReplacer(`\`, "", " ", "space", `"`, "quote").Replace(esc), from11,
-			"SEND\nreceipt:r\ndestination:{q}\nx:a" + esc + "b\n\nx\x00", "malformed", "r"})
+			"SEND\nreceipt:r\ndestination:{q}\nx:a" + esc + "b\n\nx\x00", "bad escape", "r"})
 	}
 	rows = append(rows,
-		bad{"Value_Encoding", "undefined escape in a name", from11, "SEND\nreceipt:r\ndestination:{q}\nx\\ty:z\n\nx\x00", "malformed", "r"},
-		bad{"Value_Encoding", "backslash at the end of a value", from11, "SEND\nreceipt:r\ndestination:{q}\nx:a\\\n\nx\x00", "malformed", "r"},
-		bad{"Value_Encoding", "backslash at the end of a value before CRLF", only12, "SEND\nreceipt:r\ndestination:{q}\nx:a\\\r\n\r\nx\x00", "malformed", "r"},
-		bad{"Value_Encoding", "undefined escape in the destination", from11, "SEND\nreceipt:r\ndestination:{q}\\q\n\nx\x00", "malformed", "r"},
-		bad{"Value_Encoding", "undefined escape on a frame other than SEND", from11, "BEGIN\nreceipt:r\ntransaction:a\\x\n\n\x00", "malformed", "r"},
+		bad{"Value_Encoding", "undefined escape in a name", from11, "SEND\nreceipt:r\ndestination:{q}\nx\\ty:z\n\nx\x00", "bad escape", "r"},
+		bad{"Value_Encoding", "backslash at the end of a value", from11, "SEND\nreceipt:r\ndestination:{q}\nx:a\\\n\nx\x00", "bad escape", "r"},
+		bad{"Value_Encoding", "backslash at the end of a value before CRLF", only12, "SEND\nreceipt:r\ndestination:{q}\nx:a\\\r\n\r\nx\x00", "bad escape", "r"},
+		bad{"Value_Encoding", "undefined escape in the destination", from11, "SEND\nreceipt:r\ndestination:{q}\\q\n\nx\x00", "bad escape", "r"},
+		bad{"Value_Encoding", "undefined escape on a frame other than SEND", from11, "BEGIN\nreceipt:r\ntransaction:a\\x\n\n\x00", "bad escape", "r"},
 	)
 	return append(cases, badCases(rows)...)
 }

@@ -14,6 +14,7 @@ func TestHeartBeating(t *testing.T) {
 	b := harness.Start(t, "heartbeat: { send: 200ms, receive: 200ms, min: 100ms, max: 1s, grace: 3 }\n")
 	for _, tr := range harness.Transports {
 		t.Run(string(tr), func(t *testing.T) {
+			t.Parallel()
 			for _, c := range []struct {
 				name string
 				run  func(*env)

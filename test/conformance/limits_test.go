@@ -54,36 +54,36 @@ func limitCases() []tcase {
 	add := func(c []tcase) { cases = append(cases, c...) }
 	add(limited("header_line", func(over int) string {
 		return sendFrame("x:"+strings.Repeat("y", 8*kib-2+over)+"\n", "")
-	}, "too large", "r"))
+	}, "line too long", "r"))
 	add(limited("headers", func(over int) string {
 		return sendFrame(strings.Repeat("x:y\n", 62+over), "")
-	}, "too large", "r"))
+	}, "too many headers", "r"))
 	add(limited("header_bytes", func(over int) string {
 		// Command line and header lines, their EOLs included; not the blank line.
 		return sendFrame(padded(32*kib-(len(sendFrame("", ""))-2)+over), "")
-	}, "too large", "r"))
+	}, "headers too large", "r"))
 	add(limited("body with content-length", func(over int) string {
 		n := 1024*kib + over
 		return sendFrame(fmt.Sprintf("content-length:%d\n", n), strings.Repeat("b", n))
-	}, "too large", "r"))
+	}, "body too large", "r"))
 	add(limited("body without content-length", func(over int) string {
 		return sendFrame("", strings.Repeat("b", 1024*kib+over))
-	}, "too large", "r"))
+	}, "body too large", "r"))
 	return append(cases, []tcase{
 		{"body", "a content-length beyond it is refused before the body comes", nil, func(e *env) {
 			c := e.connect()
 			c.Sendf("SEND\ndestination:/topic/x\nreceipt:r\ncontent-length:%d\n\n", 1024*kib+1)
-			e.refused(c, "too large", "r")
+			e.refused(c, "body too large", "r")
 		}},
 		{"header_line", "is refused before its EOL comes", nil, func(e *env) {
 			c := e.connect()
 			c.Sendf("SEND\nreceipt:r\nx:%s", strings.Repeat("y", 8*kib))
-			e.refused(c, "too large", "r")
+			e.refused(c, "line too long", "r")
 		}},
 		{"headers", "repeated ones count", nil, func(e *env) {
 			c := e.connect()
 			c.Sendf("SEND\nreceipt:r\n%s\n\x00", strings.Repeat("a:\n", 64))
-			e.refused(c, "too large", "r")
+			e.refused(c, "too many headers", "r")
 		}},
 		{"before_connect", "at the limit", nil, func(e *env) {
 			c := e.dial()
@@ -95,7 +95,7 @@ func limitCases() []tcase {
 			c := e.dial()
 			head := "CONNECT\naccept-version:1.2\nhost:h\n"
 			c.Sendf("%s%s\n\x00", head, padded(16*kib-len(head)-2+1))
-			e.refused(c, "too large", "")
+			e.refused(c, "frame too large", "")
 		}},
 		{"before_connect", "does not hold after CONNECTED, even in one packet", nil, func(e *env) {
 			c := e.dial()
@@ -155,7 +155,7 @@ func TestConfiguredLimits(t *testing.T) {
 			c.Sendf("%s", sendFrame("", strings.Repeat("b", 128<<10)))
 			c.Receipt("r")
 			c.Sendf("%s", sendFrame("", strings.Repeat("b", 128<<10+1)))
-			e.refused(c, "too large", "r")
+			e.refused(c, "body too large", "r")
 		}},
 		{"unacked", "caps prefetch", nil, func(e *env) {
 			c := e.connect()
@@ -189,7 +189,7 @@ func TestConfiguredLimits(t *testing.T) {
 		}},
 		{"frame_time", "half a frame is ended", nil, func(e *env) {
 			c := e.connect()
-			c.Sendf("SEND\nreceipt:r\ndestination:/topic/x\n\nhalf")
+			c.Sendf("SEND\nreceipt:r\ndestination:/topic/x\ncontent-length:5\n\nhalf")
 			if f := c.Expect("ERROR"); f.Value("message") != reasons["frame time"].message {
 				e.Errorf("got %s", f)
 			}

@@ -13,7 +13,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	// The cases wait for the network more than they compute.
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		if err := f.Value.Set("8"); err != nil {
+		if err := flag.Set("test.parallel", "32"); err != nil {
 			panic(err)
 		}
 	}
@@ -41,7 +41,7 @@ var (
 func protocolCases() []tcase {
 	return slices.Concat(connectCases(), frameCases(), headerCases(), contentLengthCases(),
 		sendCases(), subscribeCases(), unsubscribeCases(), ackCases(), nackCases(), deliveryCases(),
-		transactionCases(), receiptCases(), disconnectCases(), messageCases(), topicCases(),
+		transactionCases(), mixedTransactionCases(), redeliveryCases(), extraCases(), receiptCases(), disconnectCases(), messageCases(), topicCases(),
 		tempCases(), errorCases())
 }
 
@@ -80,8 +80,10 @@ func run(t *testing.T, b *harness.Broker, version string, cases []tcase) {
 	}
 	for _, clause := range clauses {
 		t.Run(clause, func(t *testing.T) {
+			t.Parallel()
 			for _, c := range byClause[clause] {
 				t.Run(c.name, func(t *testing.T) {
+					t.Parallel()
 					for _, tr := range harness.Transports {
 						t.Run(string(tr), func(t *testing.T) {
 							t.Parallel()

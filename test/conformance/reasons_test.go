@@ -8,8 +8,20 @@ type reason struct {
 
 // reasons is the published catalogue as clients see it. A change here is a change for them.
 var reasons = map[string]reason{
-	"malformed":         {"malformed frame", 1002},
-	"too large":         {"frame too large", 1009},
+	"no colon":          {"header without colon", 1002},
+	"no name":           {"empty header name", 1002},
+	"bad escape":        {"undefined escape in header", 1002},
+	"bare CR":           {"carriage return in header", 1002},
+	"NUL in headers":    {"frame ended in its headers", 1002},
+	"not UTF-8":         {"header not UTF-8", 1002},
+	"content-length":    {"bad content-length", 1002},
+	"body too long":     {"body longer than content-length", 1002},
+	"body not allowed":  {"body not allowed", 1002},
+	"line too long":     {"header line too long", 1009},
+	"too many headers":  {"too many headers", 1009},
+	"headers too large": {"header section too large", 1009},
+	"body too large":    {"body too large", 1009},
+	"frame too large":   {"frame too large", 1009},
 	"frame time":        {"frame not finished in time", 1008},
 	"not connected":     {"not connected", 1002},
 	"already connected": {"already connected", 1002},

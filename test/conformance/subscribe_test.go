@@ -146,18 +146,19 @@ func unsubscribeCases() []tcase {
 		{"UNSUBSCRIBE", "gives unacknowledged messages back in order", nil, func(e *env) {
 			q := e.queue()
 			a := e.connect()
-			e.send(a, q, "1", "2", "3")
+			e.send(a, q, "1", "2", "3", "4", "5")
 			e.subscribe(a, "0", q, "ack:client-individual", "prefetch-count:3")
 			a.Message("1")
 			two := a.Message("2")
 			a.Message("3")
-			e.ack(a, two)
-			e.send(a, q, "4")
+			a.Sendf("%s", settle("ACK", a, two))
+			a.Message("4")
 			e.command(a, "UNSUBSCRIBE", "id:0")
 			e.subscribe(a, "1", q, "ack:client-individual")
 			a.Message("1", "redelivered:true", "delivery-count:2", "subscription:1")
 			a.Message("3", "redelivered:true", "delivery-count:2")
-			if m := a.Message("4"); m.Value("redelivered") == "true" {
+			a.Message("4", "redelivered:true", "delivery-count:2")
+			if m := a.Message("5"); m.Value("redelivered") == "true" {
 				e.Errorf("never delivered before: %s", m)
 			}
 		}},

@@ -228,3 +228,109 @@ func transactionCases() []tcase {
 		{"SEND", "missing destination in a transaction", nil, "BEGIN\ntransaction:t\n\n\x00SEND\ntransaction:t\nreceipt:r\n\nx\x00", "missing header", "r"},
 	})...)
 }
+
+// mixedTransactionCases are transactions that meet the end of a subscription, other ACKs, and
+// destinations that are not stored.
+func mixedTransactionCases() []tcase {
+	individual := "ack:client-individual"
+	return []tcase{
+		{"COMMIT", "an ACK in it survives UNSUBSCRIBE", nil, func(e *env) {
+			c := e.connect()
+			q, ms := e.consume(c, 2, 2, individual)
+			e.command(c, "BEGIN", "transaction:t")
+			e.ack(c, ms[0], "transaction:t")
+			e.command(c, "UNSUBSCRIBE", "id:s")
+			e.command(c, "COMMIT", "transaction:t")
+			e.remains(c, q, "2")
+		}},
+		{"ABORT", "after UNSUBSCRIBE gives the message back", nil, func(e *env) {
+			c := e.connect()
+			q, ms := e.consume(c, 2, 2, individual)
+			e.command(c, "BEGIN", "transaction:t")
+			e.ack(c, ms[0], "transaction:t")
+			e.command(c, "UNSUBSCRIBE", "id:s")
+			e.command(c, "ABORT", "transaction:t")
+			e.remains(c, q, "1", "2")
+		}},
+		{"COMMIT", "an ACK outside does not touch what a transaction holds", nil, func(e *env) {
+			c := e.connect()
+			q, ms := e.consume(c, 4, 4, "ack:client")
+			e.command(c, "BEGIN", "transaction:t")
+			e.ack(c, ms[1], "transaction:t")
+			e.ack(c, ms[2])
+			e.command(c, "ABORT", "transaction:t")
+			e.remains(c, q, "1", "2", "4")
+		}},
+		{"COMMIT", "the same message in two transactions counts in the first", nil, func(e *env) {
+			c := e.connect()
+			q, ms := e.consume(c, 1, 1, individual)
+			e.command(c, "BEGIN", "transaction:a")
+			e.command(c, "BEGIN", "transaction:b")
+			e.ack(c, ms[0], "transaction:a")
+			e.ack(c, ms[0], "transaction:b")
+			e.command(c, "ABORT", "transaction:a")
+			e.command(c, "COMMIT", "transaction:b")
+			e.remains(c, q, "1")
+		}},
+		{"COMMIT", "to temporary and user destinations of its own session", nil, func(e *env) {
+			c := e.connect()
+			e.subscribe(c, "0", "/temp-queue/x")
+			e.command(c, "BEGIN", "transaction:t")
+			c.Sendf("SEND\ndestination:/temp-queue/x\ntransaction:t\n\nhi\x00")
+			c.Sync()
+			c.Sendf("COMMIT\ntransaction:t\n\n\x00")
+			c.Message("hi", "subscription:0")
+		}},
+		{"COMMIT", "ACKs and SENDs together", nil, func(e *env) {
+			c := e.connect()
+			q, ms := e.consume(c, 3, 3, individual)
+			to := e.queue()
+			e.command(c, "BEGIN", "transaction:t")
+			for i, m := range ms {
+				c.Sendf("SEND\ndestination:%s\ntransaction:t\n\nanswer %d\x00", to, i+1)
+				c.Sendf("%s", settle("ACK", c, m, "transaction:t"))
+			}
+			e.command(c, "COMMIT", "transaction:t")
+			e.subscribe(c, "to", to)
+			c.Message("answer 1")
+			c.Message("answer 2")
+			c.Message("answer 3")
+			e.remains(c, q)
+		}},
+		{"COMMIT", "what is sent next does not overtake it", nil, func(e *env) {
+			c := e.connect()
+			q := e.queue()
+			for i := range 10 {
+				c.Sendf("BEGIN\ntransaction:t\n\n\x00SEND\ndestination:%s\ntransaction:t\n\nin %d\x00COMMIT\ntransaction:t\n\n\x00SEND\ndestination:%s\n\nafter %d\x00", q, i, q, i)
+			}
+			e.subscribe(c, "0", q)
+			for i := range 10 {
+				c.Message(fmt.Sprintf("in %d", i))
+				c.Message(fmt.Sprintf("after %d", i))
+			}
+		}},
+		{"COMMIT", "refused frames do not harm another session's transaction", nil, func(e *env) {
+			a, b := e.connect(), e.connect()
+			q := e.queue()
+			e.command(a, "BEGIN", "transaction:t")
+			a.Sendf("SEND\ndestination:%s\ntransaction:t\n\nkept\x00", q)
+			a.Sync()
+			b.Sendf("COMMIT\ntransaction:t\nreceipt:r\n\n\x00")
+			e.refused(b, "no tx", "r")
+			e.command(a, "COMMIT", "transaction:t")
+			e.remains(a, q, "kept")
+		}},
+		{"BEGIN", "an ACK of a missing id within", only12, func(e *env) {
+			c := e.connect()
+			e.command(c, "BEGIN", "transaction:t")
+			c.Sendf("ACK\ntransaction:t\nreceipt:r\n\n\x00")
+			e.refused(c, "missing header", "r")
+		}},
+		{"BEGIN", "an ACK of an unknown id within", nil, func(e *env) {
+			c := e.connect()
+			e.command(c, "BEGIN", "transaction:t")
+			e.command(c, "ACK", "transaction:t", "id:none", "message-id:none", "subscription:s")
+			e.command(c, "COMMIT", "transaction:t")
+		}},
+	}
+}

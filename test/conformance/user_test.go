@@ -69,11 +69,11 @@ func TestUsers(t *testing.T) {
 			a2.Sync()
 		}},
 		{"User_Destinations", "other names do not get it", nil, func(e *env) {
-			a := e.as("alice")
+			a, b := e.as("alice"), e.as("bob")
 			name := unique("/queue/u")
 			e.subscribe(a.Client, "0", "/user"+name)
-			e.send(a.Client, "/user/alice"+name+"x", "no")
-			e.send(a.Client, "/user/alice"+name, "yes")
+			e.send(b.Client, "/user/alice"+name+"x", "no")
+			e.send(b.Client, "/user/alice"+name, "yes")
 			a.Message("yes")
 		}},
 		{"User_Destinations", "of a user who is not there", nil, func(e *env) {

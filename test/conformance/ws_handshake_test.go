@@ -73,7 +73,7 @@ func TestRFC6455Handshake(t *testing.T) {
 		{"10.2", "Origin null", up("Origin: null"), []int{403}},
 		{"10.2", "Origin of another scheme", up("Origin: http://app.example"), []int{403}},
 		{"10.2", "Origin of another port", up("Origin: https://app.example:8443"), []int{403}},
-		{"10.2", "Origin of the same address, another port", up("Origin: http://127.0.0.1:1"), []int{403}},
+		{"10.2", "Origin on this machine, another port, while listening on loopback", up("Origin: http://127.0.0.1:1"), []int{101}},
 		{"10.2", "Origin that ends like one on the list", up("Origin: https://evilapp.example"), []int{403}},
 		{"10.2", "Origin that begins like one on the list", up("Origin: https://app.example.evil.example"), []int{403}},
 		{"10.2", "Origin that is nonsense", up("Origin: ://"), []int{403}},

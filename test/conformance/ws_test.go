@@ -220,6 +220,24 @@ func dataCases() []wsCase {
 			c := (&env{T: e.T, b: e.b, tr: harness.WSText, v: "1.2"}).connect()
 			c.Sync()
 		}},
+		{"5.4", "a SEND without content-length, cut within its body by the end of a text message", func(e *wsEnv) {
+			e.text("SEND\ndestination:" + e.topic + "\n\nhel")
+			e.text("lo\x00")
+			f := e.expect(harness.OpText, "MESSAGE\n")
+			if !bytes.HasSuffix(f.Payload, []byte("\n\nhello\x00")) {
+				e.Errorf("got %q", f.Payload)
+			}
+			e.echoes("x")
+		}},
+		{"5.4", "a SEND without content-length, cut before its body by the end of a text message", func(e *wsEnv) {
+			e.text("SEND\ndestination:" + e.topic + "\n\n")
+			e.text("hello\x00")
+			f := e.expect(harness.OpText, "MESSAGE\n")
+			if !bytes.HasSuffix(f.Payload, []byte("\n\nhello\x00")) {
+				e.Errorf("got %q", f.Payload)
+			}
+			e.echoes("x")
+		}},
 		{"5.6", "text for text", func(e *wsEnv) { e.echoes("구독") }},
 		{"5.6", "a heart-beat as a message of its own", func(e *wsEnv) {
 			e.text("\n")

@@ -41,8 +41,8 @@ var (
 )
 
 // Start starts a broker with this configuration (YAML, may be empty) and returns once it has
-// printed its addresses. Listeners not named in it are on free ports of 127.0.0.1, the data is
-// in a directory of the test. The broker is stopped when the test ends, and must then end well.
+// printed its addresses. Listeners not named in it are on free ports of 127.0.0.1; it runs in a
+// directory of the test, where its data goes. The broker is stopped when the test ends, and must then end well.
 func Start(t testing.TB, config string) *Broker {
 	t.Helper()
 	b := &Broker{t: t, done: make(chan struct{})}
@@ -90,16 +90,17 @@ func Start(t testing.TB, config string) *Broker {
 // writeConfig completes the configuration with free ports and the test's directory.
 func writeConfig(t testing.TB, config string) string {
 	t.Helper()
-	all := map[string]any{}
+	var all map[string]any
 	if err := yaml.Unmarshal([]byte(config), &all); err != nil {
 		t.Fatalf("harness configuration: %v", err)
+	}
+	if all == nil {
+		all = map[string]any{}
 	}
 	dir := t.TempDir()
 	for _, d := range []struct{ group, key, value string }{
 		{"http", "listen", "127.0.0.1:0"},
 		{"tcp", "listen", "127.0.0.1:0"},
-		{"store", "path", filepath.Join(dir, "data")},
-		{"store", "engine", "memory"},
 	} {
 		group, ok := all[d.group].(map[string]any)
 		if !ok {

@@ -21,13 +21,14 @@ const (
 	TCPBytewise  Transport = "tcp-bytewise"  // a write for each byte
 	WSText       Transport = "ws-text"       // each Send is one text message
 	WSBinary     Transport = "ws-binary"     // each Send is one binary message
-	WSSplit      Transport = "ws-split"      // each Send is many messages of a few bytes
+	WSSplit      Transport = "ws-split"      // each Send is many binary messages of a few bytes
+	WSSplitText  Transport = "ws-split-text" // the same in text messages, where characters allow
 	WSFragmented Transport = "ws-fragmented" // each Send is one message of many fragments and a ping
 	WSPacked     Transport = "ws-packed"     // all Sends between two reads are one message
 )
 
 // Transports are all of them.
-var Transports = []Transport{TCP, TCPBytewise, WSText, WSBinary, WSSplit, WSFragmented, WSPacked}
+var Transports = []Transport{TCP, TCPBytewise, WSText, WSBinary, WSSplit, WSSplitText, WSFragmented, WSPacked}
 
 // WebSocket tells whether it is one of the WebSocket transports.
 func (tr Transport) WebSocket() bool { return tr != TCP && tr != TCPBytewise }
@@ -100,7 +101,7 @@ type wsWire struct {
 }
 
 func dataOp(p []byte, tr Transport) byte {
-	if tr == WSBinary || !utf8.Valid(p) {
+	if tr == WSBinary || tr == WSSplit || !utf8.Valid(p) {
 		return OpBinary
 	}
 	return OpText
@@ -108,7 +109,7 @@ func dataOp(p []byte, tr Transport) byte {
 
 func (w *wsWire) send(p []byte) error {
 	switch w.tr {
-	case WSSplit:
+	case WSSplit, WSSplitText:
 		var fs []WSFrame
 		for _, part := range w.cut(p, 7) {
 			fs = append(fs, WSFrame{Op: dataOp(part, w.tr), Payload: part})
