@@ -161,6 +161,19 @@ func ackCases() []tcase {
 			e.command(c, "ACK", "id:x", "message-id:"+ms[0].Value("message-id"), "subscription:s")
 			e.remains(c, q)
 		}},
+		{"ACK", "MESSAGE of a topic has ack in the client modes", only12, func(e *env) {
+			c := e.connect()
+			t := e.topic()
+			e.subscribe(c, "a", t+".a", "ack:client")
+			e.subscribe(c, "b", t+".b", individual)
+			e.subscribe(c, "c", t+".c", "ack:auto")
+			for _, s := range []string{"a", "b", "c"} {
+				c.Sendf("SEND\ndestination:%s.%s\n\n%s\x00", t, s, s)
+			}
+			c.Message("a", "ack")
+			c.Message("b", "ack")
+			c.Message("c", "!ack")
+		}},
 		{"ACK", "on a topic", nil, func(e *env) {
 			c := e.connect()
 			t := e.topic()
@@ -181,6 +194,8 @@ func ackCases() []tcase {
 		{"ACK", "missing id", only12, "ACK\nreceipt:r\n\n\x00", "missing header", "r"},
 		{"ACK", "missing message-id", upTo11, "ACK\nsubscription:s\nreceipt:r\n\n\x00", "missing header", "r"},
 		{"ACK", "in an unknown transaction", nil, "ACK\nid:1\nmessage-id:1\nsubscription:s\ntransaction:none\nreceipt:r\n\n\x00", "no tx", "r"},
+		{"ACK", "missing subscription", only11, "ACK\nmessage-id:1\nreceipt:r\n\n\x00", "missing header", "r"},
+		{"NACK", "missing subscription", only11, "NACK\nmessage-id:1\nreceipt:r\n\n\x00", "missing header", "r"},
 		{"NACK", "missing id", only12, "NACK\nreceipt:r\n\n\x00", "missing header", "r"},
 		{"NACK", "missing message-id", only11, "NACK\nsubscription:s\nreceipt:r\n\n\x00", "missing header", "r"},
 		{"NACK", "in an unknown transaction", from11, "NACK\nid:1\nmessage-id:1\nsubscription:s\ntransaction:none\nreceipt:r\n\n\x00", "no tx", "r"},

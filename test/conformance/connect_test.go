@@ -23,6 +23,7 @@ func connectCases() []tcase {
 		negotiate("order of versions does not matter", "CONNECT\naccept-version:1.2,1.0,1.1\nhost:h\n\n\x00", "1.2"),
 		negotiate("highest common version of 1.0 and 1.1", "CONNECT\naccept-version:1.0,1.1\nhost:h\n\n\x00", "1.1"),
 		negotiate("unknown higher versions are passed over", "CONNECT\naccept-version:1.1,1.3,2.0\nhost:h\n\n\x00", "1.1"),
+		negotiate("spaces in the list", "CONNECT\naccept-version:1.0, 1.1 , 1.2\nhost:h\n\n\x00", "1.2"),
 		negotiate("only 1.0", "CONNECT\naccept-version:1.0\nhost:h\n\n\x00", "1.0"),
 		negotiate("no accept-version means 1.0", "CONNECT\nhost:h\n\n\x00", "1.0"),
 		negotiate("no header at all means 1.0", "CONNECT\n\n\x00", "1.0"),

@@ -20,6 +20,12 @@ func frameCases() []tcase {
 			c.Message("two")
 			c.Message("three")
 		}},
+		{"Frames", "NULs between frames are skipped", nil, func(e *env) {
+			c := e.connect()
+			c.Sendf("\x00\n\x00SEND\ndestination:%s\nreceipt:r\n\nx\x00\x00\n\x00", e.topic())
+			c.Receipt("r")
+			c.Sync()
+		}},
 		{"Frames", "heart-beats alone are no frames", nil, func(e *env) {
 			c := e.connect()
 			for range 5 {

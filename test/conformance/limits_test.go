@@ -2,8 +2,11 @@ package conformance
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gudokmq/gudok/test/harness"
 )
@@ -128,7 +131,7 @@ func limitCases() []tcase {
 
 // smallLimits are the limits that would take long at their defaults.
 const smallLimits = `
-limits: { unacked: 10, transaction_bytes: 64KiB, connect_time: 1s, frame_time: 1s, body: 128KiB }
+limits: { unacked: 10, transaction_bytes: 64KiB, body: 128KiB }
 `
 
 func TestConfiguredLimits(t *testing.T) {
@@ -178,6 +181,12 @@ func TestConfiguredLimits(t *testing.T) {
 			}
 			c.Sync()
 		}},
+	})
+}
+
+// TestTimeLimits has a broker of its own: on a busy machine honest frames take time too.
+func TestTimeLimits(t *testing.T) {
+	runVersion(t, "1.2", "limits: { connect_time: 2s, frame_time: 1s }\n", []tcase{
 		{"connect_time", "silence is ended", nil, func(e *env) {
 			c := e.dial()
 			e.refused(c, "connect time", "")
@@ -195,6 +204,27 @@ func TestConfiguredLimits(t *testing.T) {
 			}
 			c.ExpectClose()
 		}},
+		{"connect_time", "a client that drips is ended", nil, func(e *env) {
+			c := e.dial()
+			f := dripped(e, c, "CONNECT\naccept-version:1.2\nhost:"+strings.Repeat("x", 1000))
+			if f.Command != "ERROR" {
+				e.Errorf("got %s", f)
+			}
+			c.ExpectClose()
+		}},
+		{"frame_time", "a client that drips is ended", nil, func(e *env) {
+			c := e.connect()
+			f := dripped(e, c, "SEND\ndestination:/topic/x\n\n"+strings.Repeat("x", 1000))
+			if f.Command != "ERROR" || f.Value("message") != reasons["frame time"].message {
+				e.Errorf("got %s", f)
+			}
+			c.ExpectClose()
+		}},
+		{"frame_time", "silence between frames is no frame", nil, func(e *env) {
+			c := e.connect()
+			listen(e, c, 2*time.Second)
+			c.Sync()
+		}},
 		{"frame_time", "half a CONNECT is ended", nil, func(e *env) {
 			c := e.dial()
 			c.Sendf("CONNECT\naccept-")
@@ -202,6 +232,41 @@ func TestConfiguredLimits(t *testing.T) {
 			c.ExpectClose()
 		}},
 	})
+}
+
+// dripped sends a text byte by byte, slowly, until a frame comes.
+func dripped(e *env, c *harness.Client, text string) *harness.Frame {
+	e.Helper()
+	for i := range text {
+		c.Sendf("%s", text[i:i+1])
+		f, err := c.ReadFrame(50 * time.Millisecond)
+		if f != nil {
+			return f
+		}
+		if err.Error() != "nothing came in time" {
+			e.Fatal(err)
+		}
+	}
+	e.Fatal("nobody minds")
+	return nil
+}
+
+// TestHalfClose: a client that has said all may close its half of TCP and still gets its receipts.
+func TestHalfClose(t *testing.T) {
+	t.Parallel()
+	b := harness.Start(t, "")
+	conn, err := net.Dial("tcp", b.TCP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, connect+sendFrame("", "x")+"DISCONNECT\nreceipt:bye\n\n\x00")
+	conn.(*net.TCPConn).CloseWrite()
+	conn.SetReadDeadline(time.Now().Add(harness.Patience))
+	out, err := io.ReadAll(conn)
+	if err != nil || !strings.HasSuffix(string(out), "\x00RECEIPT\nreceipt-id:r\n\n\x00RECEIPT\nreceipt-id:bye\n\n\x00") {
+		t.Errorf("got %q, %v", out, err)
+	}
 }
 
 // TestIndependence: a thing of one protocol does not need the other's listener.

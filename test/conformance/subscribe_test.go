@@ -85,6 +85,7 @@ func subscribeCases() []tcase {
 		{"SUBSCRIBE", "unknown prefix", nil, "SUBSCRIBE\nid:0\ndestination:/nowhere/x\nreceipt:r\n\n\x00", "prefix", "r"},
 		{"SUBSCRIBE", "duplicate id", nil, "SUBSCRIBE\nid:0\ndestination:{t}\n\n\x00SUBSCRIBE\nid:0\ndestination:{t}.b\nreceipt:r\n\n\x00", "duplicate id", "r"},
 		{"SUBSCRIBE", "duplicate id of the same destination", nil, "SUBSCRIBE\nid:0\ndestination:{t}\n\n\x00SUBSCRIBE\nid:0\ndestination:{t}\nreceipt:r\n\n\x00", "duplicate id", "r"},
+		{"SUBSCRIBE", "the same destination twice without ids", only10, "SUBSCRIBE\ndestination:{t}\n\n\x00SUBSCRIBE\ndestination:{t}\nreceipt:r\n\n\x00", "duplicate id", "r"},
 		{"SUBSCRIBE", "pattern of queues", nil, "SUBSCRIBE\nid:0\ndestination:{q}.*\nreceipt:r\n\n\x00", "destination", "r"},
 		{"SUBSCRIBE", "# before the end of a pattern", nil, "SUBSCRIBE\nid:0\ndestination:{t}.#.x\nreceipt:r\n\n\x00", "destination", "r"},
 	}
