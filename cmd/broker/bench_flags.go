@@ -85,7 +85,7 @@ func (f *benchFlags) traffic(fs *flag.FlagSet) {
 	fs.IntVar(&f.Receipts, "receipts", f.Receipts, "receipts a publisher may wait for; 0: none asked")
 	fs.StringVar(&f.Destination, "destination", "", "topic or queue (default a fresh name)")
 	fs.Int64Var(&f.Count, "count", 0, "messages to publish at most; 0: only -duration ends it")
-	fs.DurationVar(&f.Warmup, "warmup", 0, "not measured (default a tenth of -duration)")
+	fs.DurationVar(&f.Warmup, "warmup", 0, "comes first, not measured (default a tenth of -duration, 1s at most)")
 	fs.DurationVar(&f.Drain, "drain", 3*time.Second, "silence after which a message counts as lost")
 }
 
@@ -105,7 +105,7 @@ func (f *benchFlags) finish(name string) error {
 	}
 	f.Target, f.URL = t, f.url
 	if f.Warmup == 0 {
-		f.Warmup = f.Duration / 10
+		f.Warmup = min(f.Duration/10, time.Second)
 	}
 	if name == "latency" && f.Rate <= 0 {
 		return fmt.Errorf("-rate must be above 0 for latency")

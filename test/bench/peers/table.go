@@ -25,18 +25,21 @@ func (r report) number(path string) (float64, bool) {
 	return f, ok
 }
 
-// figures are the rows of the table, in this order, where a report has them.
-var figures = []struct{ path, name string }{
-	{"per_second", "deliveries/s"},
-	{"broker_cpu_us", "broker CPU, µs each"},
-	{"broker_writes", "broker writes each"},
-	{"client_cpu_us", "client CPU, µs each"},
-	{"latency.p50_us", "p50, µs"},
-	{"latency.p99_us", "p99, µs"},
-	{"latency.p999_us", "p99.9, µs"},
-	{"connects_per_second", "connects/s"},
-	{"rss_anon_kib_per_connection", "RssAnon, KiB each"},
-	{"idle_cpu_percent", "CPU, % of a core"},
+// figures are what is printed, in this order, where a report has it.
+var figures = []struct {
+	path, name string
+	table      bool // in the table too, not only while the loads run
+}{
+	{"per_second", "deliveries/s", true},
+	{"connects_per_second", "connects/s", true},
+	{"broker_cpu_us", "broker CPU, µs each", true},
+	{"broker_writes", "broker writes each", true},
+	{"client_cpu_us", "client CPU, µs each", false},
+	{"latency.p50_us", "p50, µs", true},
+	{"latency.p99_us", "p99, µs", true},
+	{"latency.p999_us", "p99.9, µs", false},
+	{"rss_anon_kib_per_connection", "RssAnon, KiB each", true},
+	{"idle_cpu_percent", "CPU, % of a core", true},
 }
 
 // faults must be zero.
@@ -88,6 +91,9 @@ func (t *table) print(out io.Writer) error {
 	bad := 0.0
 	for _, load := range t.loads {
 		for _, f := range figures {
+			if !f.table {
+				continue
+			}
 			row, medians := "\t"+load+"\t"+f.name, []float64(nil)
 			for _, p := range t.peers {
 				vs := t.values(load, p.name, f.path)

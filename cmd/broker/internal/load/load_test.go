@@ -128,25 +128,9 @@ func TestIdle(t *testing.T) {
 }
 
 func TestIdleSeesDrops(t *testing.T) {
-	s := new(stub)
-	_, tcp := s.serve(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		defer cancel()
-		for made := 0; made < 5; {
-			time.Sleep(time.Millisecond)
-			s.mu.Lock()
-			if made = 0; len(s.subs) == 5 {
-				made = 5
-			}
-			s.mu.Unlock()
-		}
-		time.Sleep(20 * time.Millisecond)
-		s.hangUp()
-		time.Sleep(50 * time.Millisecond)
-	}()
-	r, err := load.Idle(ctx, load.Options{Target: tcp, Conns: 5, Duration: time.Minute})
-	if err != nil || r.Dropped != 5 || !r.Interrupted {
+	_, tcp := (&stub{hangUpOnBeat: true}).serve(t)
+	r, err := load.Idle(t.Context(), load.Options{Target: tcp, Conns: 5, Beat: 100 * time.Millisecond, Duration: time.Second})
+	if err != nil || r.Dropped != 5 || r.Sound() {
 		t.Errorf("%v, %+v", err, r)
 	}
 }

@@ -60,7 +60,9 @@ func messages(ctx context.Context, o Options, r *run, rep *Report) error {
 	if o.Warmup > 0 {
 		wait(load, sent, o.Warmup)
 		r.recording.Store(true)
-		before = r.sample()
+		if load.Err() == nil { // else the warm-up is all there is
+			before = r.sample()
+		}
 	}
 	wait(load, sent, o.Duration)
 	after := r.sample()

@@ -22,12 +22,13 @@ type stub struct {
 	fault func(number int) int
 	// refuse answers each SEND with an ERROR.
 	refuse bool
+	// hangUpOnBeat drops a connection that sends a heart-beat.
+	hangUpOnBeat bool
 
 	mu    sync.Mutex
 	subs  map[string][]*stubConn // by destination
 	turn  int
 	acks  int
-	beats int
 	sent  int // MESSAGEs
 	conns map[*stubConn]bool
 	wg    sync.WaitGroup
@@ -104,9 +105,9 @@ func (s *stub) session(nc net.Conn) {
 			return
 		}
 		if f == nil {
-			s.mu.Lock()
-			s.beats++
-			s.mu.Unlock()
+			if s.hangUpOnBeat {
+				return
+			}
 			c.mu.Lock()
 			c.w.Write(nil)
 			c.mu.Unlock()
