@@ -102,8 +102,11 @@ users:
   }
 
   async stop() {
-    await this.end('SIGTERM');
+    const { code } = await this.end('SIGTERM');
     rmSync(this.directory, { recursive: true, force: true });
+    const race = this.log.findIndex(line => line.includes('DATA RACE'));
+    if (race >= 0) throw new Error(`the broker has a data race:\n${this.log.slice(race).join('\n')}`);
+    if (code !== 0) throw new Error(`the broker ended with ${code}:\n${this.log.slice(-40).join('\n')}`);
   }
 }
 

@@ -15,7 +15,8 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const stompjs = path.join(here, 'node_modules/@stomp/stompjs');
 const types = { '.html': 'text/html', '.js': 'text/javascript', '.map': 'application/json' };
 
-let broker, server, site, browser, page;
+const broker = await subject();
+let server, site, browser, page;
 const strange = []; // what the pages complained about
 
 async function serve(request, response) {
@@ -66,7 +67,6 @@ const settings = (extra = {}) => ({
 });
 
 before(async () => {
-  broker = await subject();
   server = http.createServer(serve);
   await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
   site = server.address().port;
@@ -92,7 +92,7 @@ before(async () => {
 after(async () => {
   await browser?.close();
   server?.close();
-  await broker?.stop();
+  await broker.stop();
 });
 
 function inBrowser(name, run) {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import * as stomp from '@stomp/stompjs';
 import WebSocket from 'ws';
 import { subject } from './broker.mjs';
@@ -11,11 +11,8 @@ import { World } from './world.js';
 
 globalThis.WebSocket = WebSocket; // as stomp.js asks for in Node
 
-let broker;
-before(async () => {
-  broker = await subject();
-});
-after(() => broker?.stop());
+const broker = await subject();
+after(() => broker.stop());
 
 for (const { name, run, needs = [] } of scenarios) {
   test(name, { timeout: 60_000 }, async t => {

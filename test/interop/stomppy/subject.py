@@ -77,9 +77,10 @@ class Broker:
         return self.process.wait(PATIENCE)
 
     def stop(self):
-        if self.process and self.process.poll() is None:
-            self.end()
+        code = self.end()
         self.directory.cleanup()
+        if code != 0 or "DATA RACE" in "".join(self.log):
+            raise AssertionError(f"the broker ended with {code}:\n" + "".join(self.log[-200:]))
 
 
 class External:

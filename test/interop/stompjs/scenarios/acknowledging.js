@@ -153,6 +153,21 @@ export const acknowledging = [
     },
   },
   {
+    name: 'nack: requeue:false makes a dead letter',
+    needs: ['gudok'],
+    async run(world) {
+      const name = unique('nack-');
+      const client = await world.connect();
+      const inbox = await listen(client, `/queue/${name}`, { ack: 'client-individual' });
+      await send(client, `/queue/${name}`, 'poison', { kind: 'odd' });
+      await settle(client, await inbox.next(), 'nack', { requeue: 'false' });
+      const dead = await (await listen(client, `/dlq/${name}`)).next();
+      equal([dead.body, dead.headers.kind], ['poison', 'odd'], 'dead letter');
+      ok(dead.headers['dlq-reason'], 'dlq-reason');
+      equal(inbox.values.length, 0, 'deliveries after it');
+    },
+  },
+  {
     name: 'unacknowledged: UNSUBSCRIBE gives them back at once, a late ACK is no fault',
     needs: ['gudok'],
     async run(world) {

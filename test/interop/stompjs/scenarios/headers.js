@@ -52,6 +52,7 @@ export const headers = [
         cr: 'one\rtwo\r\nthree',
         backslash: 'D:\\dir\\sub\\\\x',
         all: 'a:b\nd\r\\z',
+        edge: ':first and last\\',
       };
       await send(client, destination, 'x', values);
       const { headers: got } = await inbox.next();

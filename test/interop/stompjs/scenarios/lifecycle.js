@@ -114,6 +114,26 @@ export const lifecycle = [
     },
   },
   {
+    name: 'deactivate: activated again without waiting, at every stage of a connection',
+    async run(world) {
+      const client = world.client();
+      for (const pause of [0, 1, 2, 5, 10, 20]) {
+        client.activate();
+        await new Promise(resolve => setTimeout(resolve, pause));
+        client.deactivate();
+        client.deactivate();
+      }
+      await within(client.deactivate(), 'deactivate()');
+      client.life.connects.values.length = 0;
+      client.activate();
+      await client.life.connects.next();
+      const destination = unique('/topic/again.');
+      const inbox = await listen(client, destination);
+      await send(client, destination, 'settled');
+      equal((await inbox.next()).body, 'settled', 'body');
+    },
+  },
+  {
     name: 'deactivate: before CONNECTED came',
     async run(world) {
       const client = world.client();

@@ -138,6 +138,21 @@ export const tutorials = [
     },
   },
   {
+    name: 'tutorial: remote procedure call, reply-to a queue of its own name',
+    async run(world) {
+      const destination = unique('/queue/rpc-');
+      const reply = unique('/queue/reply-');
+      const client = await world.connect();
+      const calls = await listen(client, destination);
+      const answers = await listen(client, reply);
+      await send(client, destination, 'ping', { 'reply-to': reply });
+      const call = await calls.next();
+      equal(call.headers['reply-to'], reply, 'reply-to');
+      await send(client, call.headers['reply-to'], 'pong');
+      equal((await answers.next()).body, 'pong', 'answer');
+    },
+  },
+  {
     name: 'tutorial: a /temp-queue of one connection is not that of another',
     needs: ['gudok'],
     async run(world) {
