@@ -50,6 +50,8 @@ type Broker struct {
 	started    time.Time
 	ids        *idSource
 	topics     *topics
+	durables   durables
+	delayed    store.Consumer
 	replies    sync.Map // token of a reply address → name of its queue
 
 	// Ends when Shutdown begins.
@@ -102,6 +104,10 @@ func New(o Options) (*Broker, error) {
 	b.server = "gudok"
 	if b.version != "" {
 		b.server += "/" + b.version
+	}
+	b.durables.byQueue = make(map[string]*durable)
+	if err := errors.Join(b.restore(), b.releaseDelayed()); err != nil {
+		return nil, errors.Join(err, b.transient.Close())
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b, nil
@@ -184,6 +190,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		}
 		<-gone
 	}
+	b.delayed.Close()
 	if cerr := b.transient.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("close temporary queues: %w", cerr)
 	}

@@ -32,6 +32,7 @@ func (s *session) handleConnect(f *stompframe.Frame) *ending {
 		return bad
 	}
 	s.version, s.principal = v, p
+	s.clientID = f.Header.String("client-id")
 	s.acks.version = v
 	s.soft = f.Header.String("gudok-errors") == "soft"
 	s.connected = true

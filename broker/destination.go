@@ -22,18 +22,19 @@ var prefixes = []struct {
 	text string
 	kind kind
 }{
-	{"/topic/", kindTopic},
-	{"/queue/", kindQueue},
-	{"/temp-queue/", kindTempQueue},
-	{"/user/", kindUser},
-	{"/dlq/", kindQueue},
-	{"/reply-queue/", kindReply},
+	{topicPrefix, kindTopic},
+	{queuePrefix, kindQueue},
+	{tempPrefix, kindTempQueue},
+	{userPrefix, kindUser},
+	{dlqPrefix, kindQueue},
+	{replyPrefix, kindReply},
 }
 
 const (
 	maxDestination = 255 // bytes
 	maxSegments    = 32
 	prefixList     = "/topic/, /queue/, /temp-queue/, /user/, /dlq/ and /reply-queue/"
+	topicPrefix    = "/topic/"
 	dlqPrefix      = "/dlq/"
 	queuePrefix    = "/queue/"
 	tempPrefix     = "/temp-queue/"
@@ -115,6 +116,9 @@ func nextSegment(s string) (seg, rest string, more bool) {
 func deadLetterQueue(queue string) string {
 	if rest, ok := strings.CutPrefix(queue, queuePrefix); ok {
 		return dlqPrefix + rest
+	}
+	if strings.HasPrefix(queue, durablePrefix) {
+		return "/dlq" + queue
 	}
 	return ""
 }

@@ -113,6 +113,16 @@ func (b *Broker) newMessage(destination string, f *stompframe.Frame, replyTo str
 	return m
 }
 
+// destinationOf reads the destination that newMessage wrote.
+func destinationOf(m *store.Message) string {
+	line, _, _ := bytes.Cut(m.Data, []byte("\n"))
+	_, name, _ := bytes.Cut(line, []byte(":"))
+	return unescape.Replace(string(name))
+}
+
+// unescape undoes the escaping of STOMP 1.2, Value Encoding.
+var unescape = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r", `\c`, ":")
+
 // deadLetter builds the message that stands for m in its dead letter queue.
 func (b *Broker) deadLetter(m *store.Message, to, reason string, count int) *store.Message {
 	// Data begins with destination and message-id, as newMessage wrote them.

@@ -35,15 +35,16 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 		return bad
 	}
 	m := s.b.newMessage(destination, f, replyTo)
-	if t.topic == "" {
-		m.Queue = t.queue
-		if bad := sendOptions(m, f, time.Now()); bad != nil {
-			return bad
-		}
-		if t.orphan {
-			if last := time.Now().Add(orphanTime).UnixMilli(); m.Expires == 0 || m.Expires > last {
-				m.Expires = last
-			}
+	if bad := sendOptions(m, f, time.Now()); bad != nil {
+		return bad
+	}
+	if t.topic != "" && m.NotBefore != 0 {
+		t = target{engine: s.b.engine, queue: delayedQueue}
+	}
+	m.Queue = t.queue
+	if t.orphan {
+		if last := time.Now().Add(orphanTime).UnixMilli(); m.Expires == 0 || m.Expires > last {
+			m.Expires = last
 		}
 	}
 	s.received.Add(1)
@@ -61,20 +62,26 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 // publish sends m on its way. The RECEIPT follows when it is stored as durably as it asked to be.
 func (s *session) publish(t target, m *store.Message, receiptID string) {
 	r := s.acks.open(receiptID)
-	if t.queue == "" {
-		if t.topic != "" {
-			s.b.topics.publish(t.topic, m, s)
-		}
-		r.confirm()
-		return
-	}
-	t.engine.Publish(m, func(_ bool, err error) {
+	stored := func(err error) {
 		if err != nil {
 			s.storeFailed(err, receiptID, r)
 			return
 		}
 		r.confirm()
-	})
+	}
+	switch {
+	case t.queue != "":
+		t.engine.Publish(m, func(_ bool, err error) { stored(err) })
+	case t.topic == "":
+		r.confirm()
+	default:
+		// Those who listen get it at once; the receipt waits for those who are to get it later.
+		if queues := s.b.topics.publish(t.topic, m, s); queues != nil {
+			s.b.engine.Commit(copies(m, queues, nil), nil, stored)
+			return
+		}
+		r.confirm()
+	}
 }
 
 // storeFailed answers a SEND or COMMIT that the engine refused.

@@ -30,6 +30,7 @@ type session struct {
 	// Set once by CONNECT, before anything else of the session can be seen by others.
 	version   stompframe.Version
 	principal Principal
+	clientID  string
 	soft      bool // refusals do not end the session
 
 	// Owned by the reader.

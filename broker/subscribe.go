@@ -43,7 +43,7 @@ func (s *session) start(sub *subscription, receiptID string) *ending {
 	if receiptID != "" {
 		s.waitReceipts() // in the order of the frames that asked
 	}
-	if s.isQueue(sub) {
+	if sub.queued {
 		return s.consume(sub, receiptID)
 	}
 	s.subscriptions[sub.id] = sub
@@ -121,7 +121,6 @@ func (s *session) readPrefetch(sub *subscription, f *stompframe.Frame) *ending {
 // refuseUnsupported refuses what would change what the subscriber gets and is not there yet;
 // ignoring it would deliver the wrong messages, or none.
 func refuseUnsupported(sub *subscription, f *stompframe.Frame) *ending {
-	topic := strings.HasPrefix(sub.destination, "/topic/")
 	for _, h := range f.Header {
 		value := string(h.Value)
 		refuse := false
@@ -132,10 +131,6 @@ func refuseUnsupported(sub *subscription, f *stompframe.Frame) *ending {
 			refuse = value == "true"
 		case "exclusive", "activemq.exclusive":
 			refuse = value == "true"
-		case "durable", "persistent":
-			refuse = topic && value == "true"
-		case "durable-subscription-name", "durable-subscriber-name", "activemq.subscriptionName", "x-queue-name":
-			refuse = topic
 		case "from-seq", "x-stream-offset":
 			refuse = true
 		}
@@ -158,14 +153,18 @@ func (s *session) routeSubscription(sub *subscription, f *stompframe.Frame) *end
 	sub.route, sub.wild = sub.destination, wild
 	switch k {
 	case kindTopic:
+		if name := durableName(f, sub.id); name != "" {
+			return s.routeDurable(sub, name)
+		}
 	case kindQueue:
+		sub.queued = true
 		sub.ephemeral = f.Header.Has(hdrSimpOrig)
 	case kindTempQueue:
 		t, bad := s.temp(sub.destination)
 		if bad != nil {
 			return bad
 		}
-		sub.route = t.queue
+		sub.route, sub.queued, sub.temp = t.queue, true, true
 		s.dropImplicit(sub.destination)
 	case kindReply:
 		return because(reasonForbidden, "%s is an address to send to, not to subscribe to", quote(sub.destination))
@@ -183,9 +182,17 @@ func (s *session) routeSubscription(sub *subscription, f *stompframe.Frame) *end
 	return nil
 }
 
-// isQueue tells that a subscription's route is a queue of an engine.
-func (s *session) isQueue(sub *subscription) bool {
-	return !strings.HasPrefix(sub.route, "/topic/") && !strings.HasPrefix(sub.route, userPrefix)
+// routeDurable makes sub a consumer of the queue of a durable subscription.
+func (s *session) routeDurable(sub *subscription, name string) *ending {
+	queue, bad := s.durableQueue(name, sub.destination)
+	if bad != nil {
+		return bad
+	}
+	if bad := s.b.bind(queue, s.owner(), sub.destination, sub.wild); bad != nil {
+		return bad
+	}
+	sub.route, sub.queued, sub.durable, sub.wild = queue, true, queue, false
+	return nil
 }
 
 // consume joins the queue of a subscription. It has no room for a message until its RECEIPT is
@@ -225,11 +232,27 @@ func (s *session) handleUnsubscribe(f *stompframe.Frame) *ending {
 	if !ok {
 		return because(reasonMissingHeader, "UNSUBSCRIBE needs the id of a subscription")
 	}
+	durable := durableName(f, string(id))
 	sub := s.subscriptions[string(id)]
 	if sub == nil {
-		return because(reasonNoSubscription, "this session has no subscription %s", quote(string(id)))
+		found, bad := false, (*ending)(nil)
+		if durable != "" {
+			found, bad = s.unbindNamed(durable)
+		}
+		if !found {
+			bad = because(reasonNoSubscription, "this session has no subscription %s", quote(string(id)))
+		}
+		if bad == nil {
+			s.confirm(f)
+		}
+		return bad
 	}
 	s.unsubscribe(sub)
+	if durable != "" && sub.durable != "" {
+		if bad := s.b.unbind(sub.durable); bad != nil {
+			return bad
+		}
+	}
 	s.confirm(f)
 	return nil
 }

@@ -27,6 +27,9 @@ type subscription struct {
 	wild        bool   // route is a pattern
 	mode        ackMode
 	noLocal     bool
+	queued      bool   // route is a queue
+	temp        bool   // it is a temporary one
+	durable     string // the queue of a durable subscription; alone it is that queue's seat at its topic
 	implicit    bool   // made by a reply-to, not by a SUBSCRIBE
 	ephemeral   bool   // Spring's: about a user's destination
 	number      uint64 // counts the session's subscriptions; first part of an ack id

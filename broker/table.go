@@ -76,11 +76,10 @@ func (b *Broker) enter(sub *subscription) (q *queue, made bool, err error) {
 
 func (b *Broker) newQueue(sub *subscription) *queue {
 	q := &queue{b: b, name: sub.route, engine: b.engine, ready: make(chan struct{}), ended: make(chan struct{})}
-	temp := sub.destination != sub.route
-	if temp || sub.ephemeral {
+	if sub.temp || sub.ephemeral {
 		q.engine, q.ephemeral = b.transient, true
 	}
-	q.keep = temp
+	q.keep = sub.temp
 	return q
 }
 

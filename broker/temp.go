@@ -58,7 +58,7 @@ func (s *session) replyTo(f *stompframe.Frame) (string, *ending) {
 	if s.subscriptions[v] != nil {
 		return "", because(reasonDuplicateID, "reply-to %s needs a subscription of that id, which exists", quote(v))
 	}
-	sub := &subscription{s: s, id: v, destination: v, route: t.queue, prefetch: autoPrefetch, implicit: true}
+	sub := &subscription{s: s, id: v, destination: v, route: t.queue, prefetch: autoPrefetch, queued: true, temp: true, implicit: true}
 	sub.prefix = stompframe.AppendHeader([]byte(frame.MESSAGE+"\n"), s.version, frame.Subscription, v)
 	s.numbers++
 	sub.number = s.numbers

@@ -108,23 +108,46 @@ func (t *topics) unsubscribe(name string, wild bool, s *subscription) {
 	}
 }
 
-// publish delivers m to all who are subscribed to name. from is the sender's session, or nil.
-func (t *topics) publish(name string, m *store.Message, from *session) {
+// publish delivers m to all who are subscribed to name, and returns the queues of durable
+// subscriptions, which the caller has to serve. from is the sender's session, or nil.
+func (t *topics) publish(name string, m *store.Message, from *session) (durable []string) {
 	var few [8]*audience
-	all := few[:0]
+	for _, a := range t.audiences(name, few[:0]) {
+		for _, s := range *a.snapshot.Load() {
+			if s.durable == "" {
+				s.deliverTopic(m, from)
+			} else if !s.gone.Load() {
+				durable = append(durable, s.durable)
+			}
+		}
+	}
+	return durable
+}
+
+// durable is what publish returns, without publishing.
+func (t *topics) durable(name string) (durable []string) {
+	var few [8]*audience
+	for _, a := range t.audiences(name, few[:0]) {
+		for _, s := range *a.snapshot.Load() {
+			if s.durable != "" && !s.gone.Load() {
+				durable = append(durable, s.durable)
+			}
+		}
+	}
+	return durable
+}
+
+// audiences appends who gets what is sent to name.
+func (t *topics) audiences(name string, all []*audience) []*audience {
 	t.mu.RLock()
+	defer t.mu.RUnlock()
 	if a := t.exact[name]; a != nil {
 		all = append(all, a)
 	}
 	if rest := topicRest(name); t.wild > 0 && rest != "" {
 		all = t.patterns.match(rest, true, all)
 	}
-	t.mu.RUnlock()
-	for _, a := range all {
-		for _, s := range *a.snapshot.Load() {
-			s.deliverTopic(m, from)
-		}
-	}
+	return all
 }
 
 // count tells how many names and patterns have an audience.
@@ -137,9 +160,8 @@ func (t *topics) count() int {
 // topicRest cuts the prefix off a topic's name. Names outside /topic/ (user destinations) have
 // audiences too, but no pattern matches them.
 func topicRest(name string) string {
-	const prefix = "/topic/"
-	if len(name) > len(prefix) && name[:len(prefix)] == prefix {
-		return name[len(prefix):]
+	if len(name) > len(topicPrefix) && name[:len(topicPrefix)] == topicPrefix {
+		return name[len(topicPrefix):]
 	}
 	return ""
 }

@@ -121,8 +121,11 @@ func (s *session) handleCommit(f *stompframe.Frame) *ending {
 	for _, x := range tx.sends {
 		if x.to.engine == s.b.engine {
 			ms = append(ms, x.m)
-		} else {
-			later = true
+			continue
+		}
+		later = true
+		if x.to.topic != "" {
+			ms = copies(x.m, s.b.topics.durable(x.to.topic), ms)
 		}
 	}
 	for _, c := range tx.acks {

@@ -1,0 +1,225 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store"
+)
+
+// durablePrefix begins the names of the queues behind durable subscriptions. No client can say
+// such a name: parseDestination does not know the prefix.
+const durablePrefix = "/durable/"
+
+// durables are the durable topic subscriptions: queues of the engine that are members of a
+// topic's audience, whether or not somebody consumes them.
+type durables struct {
+	mu      sync.Mutex // guards what follows
+	byQueue map[string]*durable
+}
+
+// durable is one durable subscription.
+type durable struct {
+	store.Binding
+	seat  *subscription // its place in the audience
+	ready chan struct{} // closed when the engine has remembered it, or err is set
+	err   error
+}
+
+// errNoDurables answers a durable SUBSCRIBE where the engine cannot remember it.
+var errNoDurables = errors.New("this store keeps no durable subscriptions")
+
+// durableName reads the name of a durable subscription from a SUBSCRIBE or UNSUBSCRIBE, in any of
+// the dialects in use; "" if the frame asks for none.
+func durableName(f *stompframe.Frame, id string) string {
+	for _, h := range f.Header {
+		switch string(h.Name) {
+		case "activemq.subscriptionName", "durable-subscription-name", "durable-subscriber-name", "x-queue-name":
+			return string(h.Value)
+		}
+	}
+	if f.Header.String("durable") == "true" || f.Header.String(hdrPersistent) == "true" {
+		return id
+	}
+	return ""
+}
+
+// owner is whose durable subscriptions a session's are: its user's, and within them its
+// client-id's. Subscription ids start anew in every browser and say nothing.
+func (s *session) owner() string {
+	switch name := s.principal.Name; {
+	case s.clientID == "":
+		return name
+	case name == "":
+		return s.clientID
+	default:
+		return name + "/" + s.clientID
+	}
+}
+
+const maxDurableName = 255 // bytes, of an owner or a name
+
+// durableQueue names the queue of a durable subscription.
+func (s *session) durableQueue(name, destination string) (string, *ending) {
+	owner := s.owner()
+	if owner == "" {
+		return "", because(reasonMissingHeader,
+			"a durable subscription needs to know whose it is: CONNECT with a login or a client-id")
+	}
+	if len(owner) > maxDurableName || len(name) > maxDurableName {
+		return "", because(reasonBadHeader, "durable subscription %s: client-id and name may have %d bytes each",
+			quote(name), maxDurableName)
+	}
+	return durableOf(owner) + url.QueryEscape(name) + "/" +
+		url.QueryEscape(strings.TrimPrefix(destination, topicPrefix)), nil
+}
+
+// durableOf begins the names of all durable queues of an owner.
+func durableOf(owner string) string { return durablePrefix + url.QueryEscape(owner) + "/" }
+
+// bind finds or makes the durable subscription behind a queue; from its return on the queue gets
+// what is sent to the topic.
+func (b *Broker) bind(queue, owner, destination string, wild bool) *ending {
+	binder, ok := b.engine.(store.Binder)
+	if !ok {
+		return because(reasonUnsupported, "%v", errNoDurables)
+	}
+	b.durables.mu.Lock()
+	d := b.durables.byQueue[queue]
+	made := d == nil
+	if made {
+		if n := b.durables.count(owner); n >= b.limits.Subscriptions {
+			b.durables.mu.Unlock()
+			return because(reasonSubscriptions, "%s has %d durable subscriptions, the limit", quote(owner), n)
+		}
+		d = b.newDurable(store.Binding{Queue: queue, Topic: destination, Owner: owner}, wild)
+	}
+	b.durables.mu.Unlock()
+	if made {
+		binder.Bind(d.Binding, func(err error) {
+			d.err = err
+			if err == nil {
+				b.topics.subscribe(destination, wild, d.seat)
+			} else {
+				b.durables.remove(queue)
+			}
+			close(d.ready)
+		})
+	}
+	<-d.ready
+	if d.err != nil {
+		return because(reasonStore, "durable subscription to %s: %v", quote(destination), d.err)
+	}
+	return nil
+}
+
+// newDurable enters a durable subscription into the table. durables.mu is held.
+func (b *Broker) newDurable(bind store.Binding, wild bool) *durable {
+	d := &durable{
+		Binding: bind,
+		seat:    &subscription{destination: bind.Topic, route: bind.Topic, wild: wild, durable: bind.Queue},
+		ready:   make(chan struct{}),
+	}
+	b.durables.byQueue[bind.Queue] = d
+	return d
+}
+
+// restore seats the durable subscriptions that the engine remembers.
+func (b *Broker) restore() error {
+	binder, ok := b.engine.(store.Binder)
+	if !ok {
+		return nil
+	}
+	b.durables.mu.Lock()
+	defer b.durables.mu.Unlock()
+	for _, bind := range binder.Bindings() {
+		k, _, wild, bad := parseDestination(bind.Topic, true)
+		if bad != nil || k != kindTopic {
+			return fmt.Errorf("durable subscription %q: topic %q is none", bind.Queue, bind.Topic)
+		}
+		d := b.newDurable(bind, wild)
+		b.topics.subscribe(bind.Topic, wild, d.seat)
+		close(d.ready)
+	}
+	return nil
+}
+
+// unbind deletes a durable subscription with the messages it had not got. Nobody may be
+// consuming it.
+func (b *Broker) unbind(queue string) *ending {
+	b.durables.mu.Lock()
+	d := b.durables.byQueue[queue]
+	b.durables.mu.Unlock()
+	if d == nil {
+		return nil
+	}
+	<-d.ready
+	b.mu.Lock()
+	busy := b.queues[queue] != nil
+	b.mu.Unlock()
+	if busy {
+		return because(reasonForbidden, "durable subscription to %s is in use by another session", quote(d.Topic))
+	}
+	// Out of the audience first: what is published later must not make the queue again.
+	b.topics.unsubscribe(d.Topic, d.seat.wild, d.seat)
+	done := make(chan error, 1)
+	b.engine.(store.Binder).Unbind(queue, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		d.seat = &subscription{destination: d.Topic, route: d.Topic, wild: d.seat.wild, durable: queue}
+		b.topics.subscribe(d.Topic, d.seat.wild, d.seat)
+		return because(reasonStore, "delete durable subscription to %s: %v", quote(d.Topic), err)
+	}
+	b.durables.remove(queue)
+	return nil
+}
+
+// unbindNamed deletes the durable subscriptions of this session's owner with a name, to whatever
+// topic: an UNSUBSCRIBE may come without the SUBSCRIBE, from a client that only cleans up.
+func (s *session) unbindNamed(name string) (found bool, bad *ending) {
+	prefix := durableOf(s.owner()) + url.QueryEscape(name) + "/"
+	s.b.durables.mu.Lock()
+	var queues []string
+	for q := range s.b.durables.byQueue {
+		if strings.HasPrefix(q, prefix) {
+			queues = append(queues, q)
+		}
+	}
+	s.b.durables.mu.Unlock()
+	for _, q := range queues {
+		if bad := s.b.unbind(q); bad != nil {
+			return true, bad
+		}
+	}
+	return len(queues) > 0, nil
+}
+
+func (d *durables) remove(queue string) {
+	d.mu.Lock()
+	delete(d.byQueue, queue)
+	d.mu.Unlock()
+}
+
+// count is how many an owner has. d.mu is held.
+func (d *durables) count(owner string) int {
+	n := 0
+	for _, x := range d.byQueue {
+		if x.Owner == owner {
+			n++
+		}
+	}
+	return n
+}
+
+// copies makes the messages that durable queues get of a topic message.
+func copies(m *store.Message, queues []string, to []*store.Message) []*store.Message {
+	for _, q := range queues {
+		c := *m
+		c.Queue = q
+		to = append(to, &c)
+	}
+	return to
+}
