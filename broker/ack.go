@@ -65,7 +65,7 @@ type settlement struct {
 const maxNackDelay = 24 * time.Hour
 
 func readNack(f *stompframe.Frame) (settlement, *ending) {
-	how := settlement{nack: true, dead: f.Header.String("requeue") == "false"}
+	how := settlement{nack: true, dead: says(f.Header.String("requeue"), "false")}
 	if v, ok := f.Header.Get("delay"); ok {
 		ms, err := strconv.ParseInt(string(v), 10, 64)
 		if err != nil || ms < 0 || ms > maxNackDelay.Milliseconds() {

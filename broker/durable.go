@@ -42,7 +42,7 @@ func durableName(f *stompframe.Frame, id string) string {
 			return string(h.Value)
 		}
 	}
-	if f.Header.String("durable") == "true" || f.Header.String(hdrPersistent) == "true" {
+	if says(f.Header.String("durable"), "true") || says(f.Header.String(hdrPersistent), "true") {
 		return id
 	}
 	return ""

@@ -54,6 +54,9 @@ func newHeartBeat(s *session, out, in time.Duration, grace int) *heartBeat {
 	if in > 0 {
 		h.limit = max(in*time.Duration(grace), minGrace)
 	}
+	if h.every > 0 {
+		s.out.setKeep(keepBusy)
+	}
 	h.mu.Lock()
 	h.timer = time.AfterFunc(h.next(time.Now()), h.tick)
 	h.mu.Unlock()
@@ -72,6 +75,7 @@ func (h *heartBeat) tick() {
 	if h.every > 0 && now.Sub(h.lastWrite()) >= h.every*9/10 {
 		// Nothing waits in line behind a full outbox: a beat there would only add to it.
 		if h.s.out.waiting.Load() == 0 {
+			h.s.out.shed()
 			h.s.out.putFrame(beat)
 		}
 	}

@@ -35,6 +35,9 @@ const (
 	hdrContentType   = "content-type"
 )
 
+// says compares a header that is true or false; stomp.py writes True and False.
+func says(value, want string) bool { return strings.EqualFold(value, want) }
+
 // idSource makes message ids: unique over restarts by 80 random bits, then counted. Their
 // characters are safe for every client, stomp.js' un-escaping included.
 type idSource struct {

@@ -29,6 +29,7 @@ type outbox struct {
 	mu      sync.Mutex // guards what follows
 	items   []outItem  // what waits begins at head
 	head    int
+	keep    int // places an empty outbox keeps, beyond a few
 	running bool
 	held    bool          // frames are kept back until release
 	closed  bool          // nothing more may be put
@@ -53,7 +54,13 @@ func (it *outItem) size() int64 {
 }
 
 // batches are the buffers of the flushers at work; idle sessions hold none.
-var batches = sync.Pool{New: func() any { b := make([]byte, 0, batchBytes+8<<10); return &b }}
+var batches = sync.Pool{New: func() any { return &batch{bytes: make([]byte, 0, batchBytes+8<<10)} }}
+
+// batch is what a flusher works with.
+type batch struct {
+	bytes []byte
+	taken []outItem
+}
 
 // putFrame queues a frame of the server's own. It is never refused for size: such frames answer
 // the client's own, which stop being read when the session ends.
@@ -121,26 +128,49 @@ func (o *outbox) release() {
 	o.mu.Unlock()
 }
 
+// How many places an empty outbox keeps: a busy one would grow its queue anew for each burst.
+const (
+	keepBusy = 1024 // where heart-beats come by to shed it
+	keepSome = 64   // where none do
+	keepIdle = 8
+)
+
+// setKeep says how many places an empty outbox keeps.
+func (o *outbox) setKeep(n int) {
+	o.mu.Lock()
+	o.keep = n
+	o.mu.Unlock()
+}
+
+// shed gives up the queue of an outbox that is empty; its session is idle.
+func (o *outbox) shed() {
+	o.mu.Lock()
+	if !o.running && len(o.items) == 0 && cap(o.items) > keepIdle {
+		o.items = nil
+	}
+	o.mu.Unlock()
+}
+
 // room reports whether a queue may hand this session another message: deliveries wait in their
 // queue, not here, when half of the limit is taken.
 func (o *outbox) room() bool { return o.waiting.Load() < o.limit/2 }
 
 // flush writes until nothing waits. It is the outbox's flusher.
 func (o *outbox) flush() {
-	buf := batches.Get().(*[]byte)
-	var taken []outItem
+	w := batches.Get().(*batch)
 	for {
-		taken = o.take(taken[:0])
+		taken := o.take(w.taken[:0])
 		if len(taken) == 0 {
 			break
 		}
-		b := (*buf)[:0]
+		w.taken = taken
+		b := w.bytes[:0]
 		for i := range taken {
 			b = o.s.appendItem(b, &taken[i])
 		}
 		err := o.s.conn.Write(b, o.s.limits.SendTime)
 		if cap(b) <= 4*batchBytes {
-			*buf = b[:0]
+			w.bytes = b[:0]
 		}
 		if err != nil {
 			o.fail(err, taken)
@@ -150,7 +180,8 @@ func (o *outbox) flush() {
 		o.s.written(taken)
 		clear(taken)
 	}
-	batches.Put(buf)
+	clear(w.taken)
+	batches.Put(w)
 }
 
 // take moves a batch of items out of the queue, into the slice given. When nothing is left, the
@@ -183,8 +214,8 @@ func (o *outbox) take(to []outItem) []outItem {
 // ended notes that the flusher is no more. o.mu is held.
 func (o *outbox) ended() {
 	o.running = false
-	if len(o.items) == 0 && cap(o.items) > 8 {
-		o.items = nil // an idle session keeps no queue
+	if len(o.items) == 0 && cap(o.items) > max(o.keep, keepSome) {
+		o.items = nil
 	}
 	if o.idle != nil {
 		close(o.idle)

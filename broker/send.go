@@ -181,7 +181,7 @@ func (s *session) authorize(op Op, destination string) *ending {
 // several expiries counts, and the latest of several delays.
 func sendOptions(m *store.Message, f *stompframe.Frame, now time.Time) *ending {
 	ms := now.UnixMilli()
-	m.Persistent = f.Header.String(hdrPersistent) != "false"
+	m.Persistent = !says(f.Header.String(hdrPersistent), "false")
 	for _, h := range f.Header {
 		var relative, delay bool
 		switch string(h.Name) {

@@ -27,10 +27,7 @@ func (s *session) handle(f *stompframe.Frame) *ending {
 		return s.handleUnsubscribe(f)
 	case frame.ACK:
 		return s.handleAck(f)
-	case frame.NACK:
-		if s.version == stompframe.V10 {
-			return because(reasonUnknownCommand, "NACK does not exist in STOMP 1.0")
-		}
+	case frame.NACK: // not in STOMP 1.0, but its clients send it, as to other brokers
 		return s.handleNack(f)
 	case frame.BEGIN:
 		return s.handleBegin(f)

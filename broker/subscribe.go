@@ -33,7 +33,7 @@ func (s *session) handleSubscribe(f *stompframe.Frame) *ending {
 	}
 	s.numbers++
 	sub.number = s.numbers
-	sub.noLocal = f.Header.String("no-local") == "true" || f.Header.String("activemq.noLocal") == "true"
+	sub.noLocal = says(f.Header.String("no-local"), "true") || says(f.Header.String("activemq.noLocal"), "true")
 	return s.start(sub, f.Header.String(frame.Receipt))
 }
 
@@ -128,9 +128,9 @@ func refuseUnsupported(sub *subscription, f *stompframe.Frame) *ending {
 		case "selector":
 			refuse = value != ""
 		case "browser":
-			refuse = value == "true"
+			refuse = says(value, "true")
 		case "exclusive", "activemq.exclusive":
-			refuse = value == "true"
+			refuse = says(value, "true")
 		case "from-seq", "x-stream-offset":
 			refuse = true
 		}

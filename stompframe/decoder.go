@@ -255,7 +255,7 @@ func (d *Decoder) suspend() {
 // yield hands the frame out; its headers are in f already.
 func (d *Decoder) yield(f *Frame, body []byte) {
 	f.Command = commands[d.command].name
-	if len(body) > 0 {
+	if len(body) > 0 && commands[d.command].body {
 		f.Body = body[:len(body):len(body)]
 	}
 	d.state = between
@@ -293,13 +293,22 @@ func (d *Decoder) readBody() bool {
 	case len(d.rest) == 0:
 		return false
 	case !commands[d.command].body:
-		if d.head >= l.Frame {
+		// Old clients end such a frame with an EOL or two before its NUL.
+		n := 0
+		for n < len(d.rest) && (d.rest[n] == '\n' || d.rest[n] == '\r') {
+			n++
+		}
+		if len(d.frame)+n >= l.Frame {
 			return d.fail(FrameTooLarge, fmt.Sprintf("more than %d bytes", l.Frame))
 		}
-		if d.rest[0] != 0 {
+		if n == len(d.rest) {
+			d.take(n)
+			return false
+		}
+		if d.rest[n] != 0 {
 			return d.fail(BodyNotAllowed, "on "+commands[d.command].name)
 		}
-		d.take(1)
+		d.take(n + 1)
 		return true
 	}
 	// Ends are counted from the start of the frame.

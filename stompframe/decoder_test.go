@@ -24,6 +24,7 @@ var rules = []struct {
 	{"other client frames", "SUBSCRIBE\n\n\x00UNSUBSCRIBE\n\n\x00ACK\n\n\x00NACK\n\n\x00BEGIN\n\n\x00COMMIT\n\n\x00ABORT\n\n\x00DISCONNECT\n\n\x00", versions,
 		[]string{`SUBSCRIBE`, `UNSUBSCRIBE`, `ACK`, `NACK`, `BEGIN`, `COMMIT`, `ABORT`, `DISCONNECT`}},
 	{"between frames", "\n\r\n\x00\n\x00SEND\n\n\x00\n\n\x00\r\nACK\n\n\x00\n", versions, []string{`SEND`, `ACK`}},
+	{"EOLs where no body may be", "ACK\n\n\n\r\n\x00CONNECT\n\n\n\x00SEND\n\n\n\x00", versions, []string{`ACK`, `CONNECT`, `SEND body "\n"`}},
 	{"only EOLs", "\n\r\n\n", versions, nil},
 	{"half an EOL", "\n\r", versions, nil},
 	{"CR between frames", "\rSEND\n\n\x00", versions, []string{"error unknown command: carriage return before a command after "}},

@@ -151,6 +151,9 @@ func FuzzDiffGoStomp(f *testing.F) {
 			case !ok:
 				return
 			}
+			if ours.Body == nil && ours.Command != gostomp.SEND && len(bytes.Trim(theirs.Body, "\r\n")) == 0 {
+				theirs.Body = nil // EOLs where no body may be: go-stomp gives every frame a body
+			}
 			if theirs.Command != ours.Command || !bytes.Equal(theirs.Body, ours.Body) || theirs.Header.Len() != len(ours.Header) {
 				t.Fatalf("%q: %s, go-stomp %v", in, show(&ours), theirs)
 			}

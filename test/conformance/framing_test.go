@@ -140,7 +140,6 @@ func frameCases() []tcase {
 		{"Frames", "RECEIPT from a client", nil, "RECEIPT\nreceipt-id:1\n\n\x00", "unknown command", ""},
 		{"Frames", "ERROR from a client", nil, "ERROR\nmessage:1\n\n\x00", "unknown command", ""},
 		{"Frames", "CONNECTED from a client", nil, "CONNECTED\nversion:1.2\n\n\x00", "unknown command", ""},
-		{"Frames", "NACK in 1.0", only10, "NACK\nmessage-id:1\nreceipt:r\n\n\x00", "unknown command", "r"},
 		{"Frames", "NUL after the command", nil, "SEND\x00", "NUL in headers", ""},
 		{"Frames", "NUL in a header", nil, "SEND\nreceipt:r\ndestination:{q}\x00x\n\nx\x00", "NUL in headers", "r"},
 		{"Frames", "NUL in place of the blank line", nil, "SEND\ndestination:{q}\n\x00", "NUL in headers", ""},
