@@ -81,16 +81,19 @@ func (c *chunks[V]) find(pos uint64) *slot[V] {
 func (c *chunks[V]) add(pos uint64) *slot[V] {
 	index := pos / chunkLen
 	if n := len(c.dir); n == 0 || c.dir[n-1].index != index {
-		fresh := c.spare
-		c.spare = nil
-		if fresh == nil {
-			fresh = new(chunk[V])
-		}
-		c.dir = append(c.dir, span[V]{index, fresh})
+		c.dir = append(c.dir, span[V]{index: index})
+		c.empty++
 	}
-	last := c.dir[len(c.dir)-1].chunk
-	last.live++
-	return &last.slots[pos%chunkLen]
+	last := &c.dir[len(c.dir)-1]
+	if last.chunk == nil { // new, or all gone before this reserved position was filled
+		last.chunk, c.spare = c.spare, nil
+		if last.chunk == nil {
+			last.chunk = new(chunk[V])
+		}
+		c.empty--
+	}
+	last.chunk.live++
+	return &last.chunk.slots[pos%chunkLen]
 }
 
 // clear empties the slot of pos, which must not be gone; tail is the highest position added. It

@@ -55,13 +55,47 @@ func (l *Ledger[V]) Timed() bool { return len(l.delay)+len(l.expiry)+len(l.expir
 // Append puts a message at the end and gives its position; e.Pos is ignored. A Count above 0 is
 // what a journal remembers of earlier deliveries.
 func (l *Ledger[V]) Append(e Entry[V], now int64) uint64 {
+	e.Pos = l.Reserve()
+	l.Insert(e, now)
+	return e.Pos
+}
+
+// Reserve gives out the next position without a message, for Insert.
+func (l *Ledger[V]) Reserve() uint64 {
 	l.tail++
-	s := l.chunks.add(l.tail)
+	return l.tail
+}
+
+// Insert puts a message at e.Pos, which must be higher than that of any message put before:
+// a position that Reserve gave, or one that a journal remembers. Positions between may stay empty.
+func (l *Ledger[V]) Insert(e Entry[V], now int64) {
+	l.tail = max(l.tail, e.Pos)
+	s := l.chunks.add(e.Pos)
 	s.value, s.size, s.expires, s.notBefore = e.Value, e.Size, e.Expires, e.NotBefore
 	s.count = uint16(min(max(e.Count, 0), math.MaxUint16))
 	l.counts.Bytes += int64(e.Size)
-	l.putBack(l.tail, s, e.NotBefore > now)
-	return l.tail
+	l.putBack(e.Pos, s, e.NotBefore > now)
+}
+
+// Tail is the highest position given out, 0 at first.
+func (l *Ledger[V]) Tail() uint64 { return l.tail }
+
+// Clear removes every message, those on loan too, and keeps the positions used up.
+func (l *Ledger[V]) Clear() { *l = Ledger[V]{tail: l.tail, cursor: l.tail + 1} }
+
+// Remove takes out a message that is not on loan and tells what it was; false if there is none.
+func (l *Ledger[V]) Remove(pos uint64) (Entry[V], bool) {
+	s := l.chunks.find(pos)
+	if s == nil || s.state != ready && s.state != delayed {
+		return Entry[V]{}, false
+	}
+	e := entry(pos, s)
+	l.remove(pos, s)
+	l.chunks.trim()
+	l.pruneExpiry()
+	l.pruneReturned()
+	l.delay.prune(l.counts.Delayed, func(k key) bool { return isDelayed(l.chunks.find(k.pos), k) })
+	return e, true
 }
 
 // Next lends out the ready message with the lowest position and counts the delivery; false if

@@ -1,4 +1,4 @@
-package memory
+package queues
 
 import (
 	"time"
@@ -9,7 +9,7 @@ import (
 // delivery is one message on loan: 32 bytes, made for one loan and never used again, so that a
 // late call cannot meet another message.
 type delivery struct {
-	queue   *queue
+	queue   *Queue
 	message *store.Message
 	pos     uint64
 	count   uint16
@@ -33,40 +33,68 @@ func (d *delivery) lock() (bool, error) {
 		return true, nil
 	}
 	q.mu.Unlock()
-	if q.engine.closed.Load() {
-		return false, store.ErrClosed
-	}
-	return false, nil
+	return false, q.table.refusal()
 }
 
 // Ack implements [store.Delivery].
 func (d *delivery) Ack(done func(error)) {
 	held, err := d.lock()
-	if held {
-		d.settled = true
-		d.queue.remove(d.pos)
-		d.queue.unlock()
+	if !held {
+		tell(done, err)
+		return
 	}
-	tell(done, err)
+	later, err := d.queue.strike(d.pos, done)
+	d.settled = err == nil
+	d.queue.unlock()
+	if !later {
+		tell(done, err)
+	}
+}
+
+// strike takes the message that is on loan at pos out of the queue. later tells that the journal
+// will run done. The caller holds q.mu.
+func (q *Queue) strike(pos uint64, done func(error)) (later bool, err error) {
+	e, ok := q.ledger.Get(pos)
+	if ok && e.Value.At != 0 {
+		if err := q.table.opts.Journal.Ack(e.Value.At, done); err != nil {
+			return false, err
+		}
+		later = true
+	}
+	if e, ok = q.ledger.Ack(pos); ok {
+		q.gone(e)
+	}
+	return later, nil
 }
 
 // Nack implements [store.Delivery].
 func (d *delivery) Nack(delay time.Duration, done func(error)) {
 	held, err := d.lock()
-	pump := false
-	if held {
-		var until int64
-		if delay > 0 {
-			until = milliAfter(d.queue.engine.opts.Now().Add(delay))
-		}
-		d.settled = true
-		d.queue.ledger.Nack(d.pos, until)
-		pump = d.queue.deliverable()
-		d.queue.unlock()
+	if !held {
+		tell(done, err)
+		return
 	}
-	tell(done, err)
+	q := d.queue
+	var until int64
+	if delay > 0 {
+		until = milliAfter(q.table.opts.Now().Add(delay))
+	}
+	later := false
+	if e, ok := q.ledger.Get(d.pos); ok && e.Value.At != 0 {
+		err = q.table.opts.Journal.Nack(e.Value.At, e.Count, until, done)
+		later = err == nil
+	}
+	if err == nil {
+		d.settled = true
+		q.ledger.Nack(d.pos, until)
+	}
+	pump := q.deliverable()
+	q.unlock()
+	if !later {
+		tell(done, err)
+	}
 	if pump {
-		d.queue.pump()
+		q.pump()
 	}
 }
 
@@ -91,7 +119,7 @@ func (d *delivery) Move(m *store.Message, done func(error)) {
 		return
 	}
 	d.queue.mu.Unlock()
-	d.queue.engine.move(m, d, done)
+	d.queue.table.move(m, d, done)
 }
 
 // milliAfter is t in Unix milliseconds, rounded up.

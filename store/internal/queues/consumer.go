@@ -1,10 +1,10 @@
-package memory
+package queues
 
 import "github.com/gudokmq/gudok/store"
 
 // consumer is the right to a queue's messages.
 type consumer struct {
-	queue   *queue
+	queue   *Queue
 	deliver func(store.Delivery)
 
 	// Guarded by queue.mu.
@@ -60,13 +60,13 @@ func (c *consumer) end() {
 }
 
 // deliverable tells that a pump may find something to do. The caller holds q.mu.
-func (q *queue) deliverable() bool {
+func (q *Queue) deliverable() bool {
 	c := q.consumer
-	return c != nil && c.credit > 0 && !c.pumping && (q.ledger.Counts().Ready > 0 || q.ledger.Timed())
+	return c != nil && c.credit > 0 && !c.pumping && !q.fetching && (q.ledger.Counts().Ready > 0 || q.ledger.Timed())
 }
 
 // pump delivers what is deliverable, unless another pump does. The caller holds no lock.
-func (q *queue) pump() {
+func (q *Queue) pump() {
 	q.mu.Lock()
 	c := q.consumer
 	if c == nil || c.pumping {
@@ -89,7 +89,7 @@ func (c *consumer) run(limit int) {
 		if n == limit {
 			// Engine.Close cannot be waiting yet: it closes every consumer under its queue's
 			// lock first, and this one is open.
-			q.engine.pumps.Go(func() {
+			q.table.pumps.Go(func() {
 				c.deliver(d)
 				q.mu.Lock()
 				c.run(-1)
@@ -108,21 +108,27 @@ func (c *consumer) run(limit int) {
 	q.unlock()
 }
 
-// take lends out the next message within the credit, nil if there is none. The caller holds
-// queue.mu.
+// take lends out the next message within the credit, nil if there is none or the journal must read
+// it first; order forbids to take another. The caller holds queue.mu.
 func (c *consumer) take() *delivery {
 	q := c.queue
-	if c.closed || c.credit == 0 {
+	if c.closed || c.credit == 0 || q.fetching || q.table.halted.Load() {
 		return nil
 	}
 	var now int64
 	if q.ledger.Timed() {
-		now = q.engine.now()
+		now = q.table.now()
 	}
 	entry, ok := q.ledger.Next(now)
 	if !ok {
 		return nil
 	}
+	if entry.Value.M == nil {
+		q.ledger.Release(entry.Pos)
+		q.fetching = true
+		q.table.opts.Journal.Fetch(q, entry.Pos, entry.Value.At)
+		return nil
+	}
 	c.credit--
-	return &delivery{queue: q, message: entry.Value, pos: entry.Pos, count: uint16(entry.Count)}
+	return &delivery{queue: q, message: entry.Value.M, pos: entry.Pos, count: uint16(entry.Count)}
 }

@@ -1,4 +1,4 @@
-package memory
+package queues
 
 import (
 	"container/heap"
@@ -7,7 +7,7 @@ import (
 )
 
 // keeper knows when which queue has something to do for the time alone: a delay that is over, a
-// message that expires. Its goroutine is Engine.housekeep.
+// message that expires. Its goroutine is Table.housekeep.
 type keeper struct {
 	mu    sync.Mutex
 	queue wakes
@@ -20,7 +20,7 @@ type keeper struct {
 // wake is an entry of the keeper's heap.
 type wake struct {
 	at    int64 // Unix milliseconds
-	queue *queue
+	queue *Queue
 }
 
 func newKeeper() *keeper {
@@ -28,7 +28,7 @@ func newKeeper() *keeper {
 }
 
 // set has q looked at no later than at. The caller holds q.mu.
-func (k *keeper) set(q *queue, at int64) {
+func (k *keeper) set(q *Queue, at int64) {
 	k.mu.Lock()
 	if q.place < 0 {
 		heap.Push(&k.queue, wake{at, q})
@@ -47,7 +47,7 @@ func (k *keeper) set(q *queue, at int64) {
 }
 
 // remove forgets q. The caller holds q.mu.
-func (k *keeper) remove(q *queue) {
+func (k *keeper) remove(q *Queue) {
 	k.mu.Lock()
 	if q.place >= 0 {
 		heap.Remove(&k.queue, q.place)
@@ -56,7 +56,7 @@ func (k *keeper) remove(q *queue) {
 }
 
 // due takes the first queue whose time has come; else it tells when that will be, 0 for never.
-func (k *keeper) due(now int64) (*queue, int64) {
+func (k *keeper) due(now int64) (*Queue, int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
@@ -77,8 +77,8 @@ func (k *keeper) end() {
 const longestNap = time.Minute
 
 // housekeep runs until the keeper's end.
-func (e *Engine) housekeep() {
-	k := e.keep
+func (t *Table) housekeep() {
+	k := t.keep
 	defer close(k.done)
 	timer := time.NewTimer(longestNap)
 	defer timer.Stop()
@@ -88,10 +88,10 @@ func (e *Engine) housekeep() {
 			return
 		default:
 		}
-		now := e.opts.Now()
+		now := t.opts.Now()
 		q, at := k.due(now.UnixMilli())
 		if q != nil {
-			e.tend(q, now.UnixMilli())
+			t.tend(q, now.UnixMilli())
 			continue
 		}
 		var nap <-chan time.Time
@@ -112,14 +112,14 @@ func (e *Engine) housekeep() {
 const expiredBatch = 256
 
 // tend does what the time has made necessary in q.
-func (e *Engine) tend(q *queue, now int64) {
+func (t *Table) tend(q *Queue, now int64) {
 	q.mu.Lock()
 	if q.dead {
 		q.mu.Unlock()
 		return
 	}
 	q.wake = 0
-	e.keep.remove(q) // it may have been set again since; unlock sees to it
+	t.keep.remove(q) // it may have been set again since; unlock sees to it
 	q.ledger.Advance(now)
 	var letters []*delivery
 	for range expiredBatch {
@@ -127,11 +127,11 @@ func (e *Engine) tend(q *queue, now int64) {
 		if !ok {
 			break
 		}
-		if e.opts.Expired == nil {
-			q.remove(entry.Pos)
+		if t.opts.Expired == nil {
+			_, _ = q.strike(entry.Pos, nil) // a journal that fails says so itself
 			continue
 		}
-		letters = append(letters, &delivery{queue: q, message: entry.Value, pos: entry.Pos, count: uint16(entry.Count)})
+		letters = append(letters, &delivery{queue: q, message: entry.Value.M, pos: entry.Pos, count: uint16(entry.Count)})
 	}
 	pump := q.deliverable()
 	q.unlock()
@@ -139,18 +139,27 @@ func (e *Engine) tend(q *queue, now int64) {
 		q.pump()
 	}
 	for _, d := range letters {
-		e.bury(d)
+		if d.message == nil {
+			q.mu.Lock()
+			entry, _ := q.ledger.Get(d.pos)
+			q.mu.Unlock()
+			if d.message = q.load(d.pos, entry.Value.At); d.message == nil {
+				d.Ack(nil) // it has gone, or it is damaged and the journal has said so
+				continue
+			}
+		}
+		t.bury(d)
 	}
 }
 
 // bury puts the dead letter of an expired message, if there is one, in its place.
-func (e *Engine) bury(d *delivery) {
-	letter := e.opts.Expired(d.message)
+func (t *Table) bury(d *delivery) {
+	letter := t.opts.Expired(d.message)
 	if letter == nil {
 		d.Ack(nil)
 		return
 	}
-	e.move(letter, d, func(err error) {
+	t.move(letter, d, func(err error) {
 		if err != nil {
 			d.Ack(nil) // see Options.Expired
 		}

@@ -1,0 +1,489 @@
+package bolt
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/internal/queues"
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// committer is the one goroutine that writes. All fields are its own, but for what the others
+// share by its methods.
+type committer struct {
+	// Static after construction.
+	j      *journal
+	db     *bbolt.DB
+	opts   *Options
+	table  *queues.Table
+	answer *answerer
+	done   chan struct{} // closed when it has ended
+
+	buckets  map[uint64]*bucket
+	manifest manifest
+	dirty    []*bucket // marks to be written
+	owed     []op      // acknowledged in memory, not on the disk: it is full
+	bufs     buffers
+	looked   time.Time // when the room on the disk was last looked at
+	cleaner  cleaner
+
+	mu    sync.Mutex // guards usage
+	usage Usage
+}
+
+// fullNap is how soon the committer looks again whether a full disk has room.
+const fullNap = 200 * time.Millisecond
+
+// run writes whatever waits, as long as something does, until the journal has ended.
+func (c *committer) run() {
+	defer close(c.done)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		if b := c.j.seal(c.manifest.last + 1); b != nil {
+			c.commit(b)
+			continue
+		}
+		if len(c.owed) > 0 {
+			c.retry()
+		}
+		c.j.mu.Lock()
+		ended := c.j.closing && len(c.j.input) == 0
+		c.j.mu.Unlock()
+		if ended {
+			c.giveUp(c.j.Err())
+			return
+		}
+		var nap <-chan time.Time
+		if len(c.owed) > 0 || c.j.full.Load() {
+			timer.Reset(fullNap)
+			nap = timer.C
+		}
+		select {
+		case <-c.j.wake:
+		case <-nap:
+			c.lookAround()
+		}
+	}
+}
+
+// giveUp answers what could not be written before the end.
+func (c *committer) giveUp(err error) {
+	if err == nil && len(c.owed) > 0 {
+		err = fmt.Errorf("%w: the disk had no room to the end", store.ErrFull)
+	}
+	for i := range c.owed {
+		c.owed[i].err = err
+	}
+	c.answer.put(c.owed)
+	c.owed = nil
+}
+
+// commit writes a batch and sees to all that follows.
+func (c *committer) commit(b *batch) {
+	if err := c.j.Err(); err != nil {
+		c.refuse(b, err)
+		return
+	}
+	c.lookAround()
+	b.encode(&c.bufs)
+	struck := c.strike(b)
+	err := error(nil)
+	if len(b.records) > 0 || len(c.dirty) > 0 || hasDamage(b) {
+		b.index = appendIndex(c.bufs.index[:0], b.no, b.records)
+		err = c.update(b)
+	}
+	switch {
+	case err == nil:
+		if len(b.records) > 0 {
+			c.manifest.last = b.no
+		}
+		c.clean()
+		c.settle(b)
+		if fresh := c.buckets[b.no]; fresh != nil {
+			c.cleaner.fresh(fresh)
+		}
+		c.choose()
+		c.answer.put(b.ops)
+	case errors.Is(err, store.ErrFull):
+		c.j.full.Store(true)
+		c.withdraw(b, struck, err)
+	default:
+		c.fail(err)
+		c.refuse(b, c.j.Err())
+	}
+	c.j.mu.Lock()
+	c.j.writing = nil
+	c.j.mu.Unlock()
+	c.bufs.keep(b)
+}
+
+func hasDamage(b *batch) bool {
+	return slices.ContainsFunc(b.ops, func(o op) bool { return o.kind == opDamage })
+}
+
+// strike adds the batch's records to what memory knows and takes out what it acknowledges. It
+// gives what its transactions have acknowledged, for the case that they fail.
+func (c *committer) strike(b *batch) (struck []queues.Place) {
+	for i := range b.ops {
+		if o := &b.ops[i]; o.kind == opMove {
+			c.move(b, o.moves)
+		}
+	}
+	if len(b.records) > 0 {
+		fresh := newBucket(b.no, len(b.records))
+		fresh.nacks = b.nacks
+		c.buckets[b.no] = fresh
+		c.manifest.add(fresh, 1)
+		if len(b.nacks) > 0 {
+			c.mark(fresh)
+		}
+	}
+	for i := range b.ops {
+		switch o := &b.ops[i]; o.kind {
+		case opAck:
+			c.ack(o.at)
+		case opRemove:
+			for _, at := range o.places {
+				c.ack(at)
+			}
+		case opDamage:
+			c.ack(o.at)
+		case opCommit:
+			for _, at := range o.tx.Acks {
+				if c.ack(at) {
+					struck = append(struck, at)
+				}
+			}
+		case opMove:
+			for k, at := range o.moves.old {
+				if o.moves.taken[k] && c.ack(at) {
+					struck = append(struck, at)
+				}
+			}
+		case opNack:
+			if bk := c.buckets[commitOf(o.at)]; o.at&pending == 0 && bk != nil && bk.isLive(indexOf(o.at)) {
+				bk.nack(indexOf(o.at), nack{o.count, o.until})
+				c.mark(bk)
+			}
+		}
+	}
+	return struck
+}
+
+// ack strikes one record out; false if it is gone.
+func (c *committer) ack(at queues.Place) bool {
+	b := c.buckets[commitOf(at)]
+	if at&pending != 0 || b == nil || !b.strike(indexOf(at)) {
+		return false
+	}
+	c.manifest.xor ^= mix(at)
+	c.manifest.live--
+	if b.live == 0 {
+		c.manifest.buckets--
+	}
+	c.mark(b)
+	return true
+}
+
+// unack undoes ack.
+func (c *committer) unack(at queues.Place) {
+	b := c.buckets[commitOf(at)]
+	if b.live == 0 {
+		c.manifest.buckets++
+	}
+	b.unstrike(indexOf(at))
+	c.manifest.xor ^= mix(at)
+	c.manifest.live++
+	c.mark(b)
+}
+
+func (c *committer) mark(b *bucket) {
+	if !b.dirty {
+		b.dirty = true
+		c.dirty = append(c.dirty, b)
+	}
+}
+
+// clean forgets that marks were to be written, for they were.
+func (c *committer) clean() {
+	for _, b := range c.dirty {
+		b.dirty = false
+		if b.live == 0 {
+			delete(c.buckets, b.no)
+		} else {
+			c.cleaner.look(b)
+		}
+	}
+	clear(c.dirty)
+	c.dirty = c.dirty[:0]
+}
+
+// update writes a batch, and what is dirty, in one transaction of the file.
+func (c *committer) update(b *batch) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // bbolt does so where its pages are damaged
+			err = fmt.Errorf("write the journal: %v", p)
+		}
+	}()
+	if c.opts.hooks.update != nil {
+		if err := c.opts.hooks.update(); err != nil {
+			return classify(err)
+		}
+	}
+	m := c.manifest
+	if len(b.records) > 0 {
+		m.last = b.no
+	}
+	err = c.db.Update(func(tx *bbolt.Tx) error {
+		log, acks, meta := tx.Bucket(bucketLog), tx.Bucket(bucketAcks), tx.Bucket(bucketMeta)
+		if len(b.records) > 0 {
+			if err := b.write(log); err != nil {
+				return err
+			}
+		}
+		for _, bk := range c.dirty {
+			if err := writeMarks(log, acks, bk); err != nil {
+				return err
+			}
+		}
+		for i := range b.ops {
+			if o := &b.ops[i]; o.kind == opDamage {
+				if err := o.damage.write(tx); err != nil {
+					return err
+				}
+			}
+		}
+		if err := meta.Put(keyManifest, m.encode()); err != nil {
+			return err
+		}
+		c.measure(tx)
+		return nil
+	})
+	return classify(err)
+}
+
+// write puts the batch's records into a bucket of their own.
+func (b *batch) write(log *bbolt.Bucket) error {
+	log.FillPercent = 0.95 // keys ascend
+	bk, err := log.CreateBucket(commitKey(b.no))
+	if err != nil {
+		return err
+	}
+	bk.FillPercent = 1
+	if err := bk.Put(keyIndex, b.index); err != nil {
+		return err
+	}
+	if len(b.bodies) > 0 {
+		if err := bk.Put(keyBodies, b.bodies); err != nil {
+			return err
+		}
+	}
+	for _, g := range b.big {
+		if err := bk.Put(bigKey(g.i), append(slices.Clip(slices.Clone(g.id)), g.data...)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeMarks writes what of a commit is acknowledged, or the whole commit off.
+func writeMarks(log, acks *bbolt.Bucket, b *bucket) error {
+	key := commitKey(b.no)
+	if b.live > 0 {
+		return acks.Put(key, b.appendMarks(nil))
+	}
+	// One that was made and acknowledged while the disk was full is not there.
+	if err := log.DeleteBucket(key); err != nil && !errors.Is(err, berrors.ErrBucketNotFound) {
+		return err
+	}
+	return acks.Delete(key)
+}
+
+// classify wraps store.ErrFull where the disk or the file has no room. bbolt has then undone the
+// transaction. Everything else, and whatever a sync says, means that nobody knows what is on the
+// disk.
+func classify(err error) error {
+	if err == nil {
+		return nil
+	}
+	var path *fs.PathError
+	noRoom := errors.As(err, &path) && path.Op == "write" &&
+		(errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG))
+	// bbolt does not wrap what truncate said; nothing has been written then.
+	resize := strings.HasPrefix(err.Error(), "file resize error") &&
+		(strings.Contains(err.Error(), syscall.ENOSPC.Error()) || strings.Contains(err.Error(), syscall.EDQUOT.Error()) ||
+			strings.Contains(err.Error(), syscall.EFBIG.Error()))
+	if noRoom || resize || errors.Is(err, berrors.ErrMaxSizeReached) {
+		return fmt.Errorf("%w: write the journal: %w", store.ErrFull, err)
+	}
+	return fmt.Errorf("write the journal: %w", err)
+}
+
+// settle tells the queues where their messages are now.
+func (c *committer) settle(b *batch) {
+	keep := func(size int64, consumed bool) bool {
+		limit := c.opts.HotBytes
+		if !consumed {
+			limit /= 2 // the rest is for those that are read
+		}
+		return c.table.Hot() <= limit
+	}
+	var run []queues.Body
+	for i := 0; i < len(b.owners); {
+		w := b.owners[i]
+		if w.q == nil || w.old != 0 {
+			if w.q != nil {
+				w.q.Replace(w.pos, w.old, place(b.no, i))
+			}
+			i++
+			continue
+		}
+		run = run[:0]
+		for ; i < len(b.owners) && b.owners[i].q == w.q && b.owners[i].old == 0; i++ {
+			run = append(run, queues.Body{Pos: b.owners[i].pos, Item: queues.Item{At: place(b.no, i)}})
+		}
+		w.q.Settled(run, keep)
+	}
+	c.forward(b)
+}
+
+// withdraw fails what the batch was to publish, for the disk is full; what it acknowledges stays
+// acknowledged, and is written now or as soon as there is room.
+func (c *committer) withdraw(b *batch, struck []queues.Place, err error) {
+	for _, at := range struck {
+		c.unack(at)
+	}
+	if fresh := c.buckets[b.no]; fresh != nil {
+		c.manifest.add(fresh, -1)
+		if fresh.live == 0 {
+			c.manifest.buckets++ // it had been counted out
+		}
+		delete(c.buckets, b.no)
+		c.dirty = slices.DeleteFunc(c.dirty, func(d *bucket) bool { return d == fresh })
+	}
+	var failed []op
+	for i := range b.ops {
+		switch o := &b.ops[i]; {
+		case o.kind == opPublish && (o.at != 0 || o.elided):
+			o.q.Failed(o.pos)
+			o.err = err
+			failed = append(failed, *o)
+		case o.kind == opCommit:
+			o.err = err
+			failed = append(failed, *o)
+		case o.kind == opMove:
+			c.release(o.moves)
+		case o.kind == opDamage: // it is met again after the next start
+		default:
+			c.owed = append(c.owed, *o)
+		}
+	}
+	c.answer.put(failed)
+	c.retry()
+}
+
+// retry writes what is acknowledged in memory only.
+func (c *committer) retry() {
+	if c.j.Err() != nil {
+		return
+	}
+	var err error
+	if len(c.dirty) > 0 {
+		err = c.update(&batch{})
+	}
+	switch {
+	case err == nil:
+		c.clean()
+		c.answer.put(c.owed)
+		c.owed = nil
+	case !errors.Is(err, store.ErrFull):
+		c.fail(err)
+		c.giveUp(c.j.Err())
+	}
+}
+
+// refuse fails a whole batch.
+func (c *committer) refuse(b *batch, err error) {
+	for i := range b.ops {
+		b.ops[i].err = err
+	}
+	c.answer.put(b.ops)
+	c.j.mu.Lock()
+	c.j.writing = nil
+	c.j.mu.Unlock()
+}
+
+// fail stops the store for good: after a failed sync nobody knows what is on the disk.
+func (c *committer) fail(err error) {
+	err = fmt.Errorf("%w: %w", errFailed, err)
+	c.j.failed.Store(&err)
+	c.table.Halt()
+	c.j.mu.Lock()
+	c.j.room.Broadcast()
+	c.j.mu.Unlock()
+	c.opts.Logger.Error("the store stops", "path", c.opts.file(), "error", err)
+	c.answer.fatal(err)
+}
+
+// Usage is how much of the disk the store takes.
+type Usage struct {
+	// File is the length of the file; Used is how much of it is in use.
+	File, Used int64
+	// Commits and Live are what the journal holds: commits, and records not yet acknowledged.
+	Commits, Live uint64
+}
+
+// measure notes how much of the file is in use.
+func (c *committer) measure(tx *bbolt.Tx) {
+	s := c.db.Stats()
+	size := tx.Size()
+	c.mu.Lock()
+	c.usage = Usage{
+		File: size, Used: size - int64(s.FreePageN+s.PendingPageN)*int64(c.db.Info().PageSize),
+		Commits: c.manifest.buckets, Live: c.manifest.live,
+	}
+	c.mu.Unlock()
+}
+
+// lookAround decides whether there is room for messages; at most once in a while.
+func (c *committer) lookAround() {
+	now := time.Now()
+	if now.Sub(c.looked) < fullNap/4 {
+		return
+	}
+	c.looked = now
+	c.mu.Lock()
+	used := c.usage.Used
+	c.mu.Unlock()
+	full := false
+	if limit := c.opts.MaxSize; limit > 0 {
+		full = used > limit-min(max(limit/16, 1<<20), limit/2)
+	}
+	if free, ok := freeSpace(c.opts.Path); ok && !full {
+		full = free < c.opts.MinFree
+	}
+	if was := c.j.full.Swap(full); was != full {
+		if full {
+			c.opts.Logger.Warn("the store takes no messages: no room", "path", c.opts.file(), "used", used)
+		} else {
+			c.opts.Logger.Info("the store takes messages again", "path", c.opts.file(), "used", used)
+		}
+	}
+}
+
+func commitKey(no uint64) []byte { return binary.BigEndian.AppendUint64(nil, no) }
+
+func bigKey(i int) []byte {
+	return binary.BigEndian.AppendUint32([]byte("b"), uint32(min(i, math.MaxUint32)))
+}
