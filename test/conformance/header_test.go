@@ -95,6 +95,20 @@ func headerCases() []tcase {
 			c.Sendf("SEND\ndestination:%s\\cx\n\nhi\x00", t)
 			c.Message("hi", "destination:"+t+":x")
 		}},
+		{"Headers", "what is not UTF-8 from 1.0 does not reach others so", only10, func(e *env) {
+			t := e.topic()
+			sub, pub := e.connectAs("1.2"), e.connect()
+			e.subscribe(sub, "0", t)
+			pub.Sendf("SEND\ndestination:%s\nx:\xff\nreceipt:r\n\nlatin\x00", t)
+			f, err := pub.ReadFrame(harness.Patience)
+			if err != nil {
+				e.Fatal(err)
+			}
+			if f.Command != "ERROR" {
+				sub.Message("latin") // read strictly: UTF-8, or the test fails
+			}
+			sub.Sync()
+		}},
 		{"Repeated_Headers", "first destination counts", nil, func(e *env) {
 			c := e.connect()
 			t := e.topic()

@@ -33,7 +33,7 @@ func receiptCases() []tcase {
 			}
 			c.ExpectClose()
 		}},
-		{"RECEIPT", "on NACK", from11, func(e *env) {
+		{"RECEIPT", "on NACK", nil, func(e *env) {
 			c := e.connect()
 			_, ms := e.consume(c, 1, 1, "ack:client-individual", "prefetch-count:1")
 			c.Sendf("%s", settle("NACK", c, ms[0], "receipt:nack"))

@@ -21,7 +21,7 @@ func redeliveryCases() []tcase {
 			e.ack(c, ms[0])
 			e.remains(c, q, "1")
 		}},
-		{"Redelivery", "more than ten deliveries make a dead letter", from11, func(e *env) {
+		{"Redelivery", "more than ten deliveries make a dead letter", nil, func(e *env) {
 			c := e.connect()
 			q, ms := e.consume(c, 1, 1, individual)
 			dead := "/dlq/" + strings.TrimPrefix(q, "/queue/")
@@ -35,7 +35,7 @@ func redeliveryCases() []tcase {
 			c.Message("1", "subscription:dead", "dlq-reason", "dlq-destination:"+q, "delivery-count", "destination:"+dead)
 			e.remains(c, q)
 		}},
-		{"Redelivery", "requeue:false makes a dead letter with its headers", from11, func(e *env) {
+		{"Redelivery", "requeue:false makes a dead letter with its headers", nil, func(e *env) {
 			c := e.connect()
 			q := e.queue()
 			c.Sendf("SEND\ndestination:%s\nx:y\ncontent-type:text/plain\n\nletter\x00", q)
@@ -44,6 +44,15 @@ func redeliveryCases() []tcase {
 			e.settled("NACK", c, m, []string{"requeue:false"})
 			e.subscribe(c, "dead", "/dlq/"+strings.TrimPrefix(q, "/queue/"))
 			c.Message("letter", "dlq-reason", "dlq-destination:"+q, "x:y", "content-type:text/plain")
+		}},
+		{"Redelivery", "a dead letter that comes again has one delivery-count, its own", nil, func(e *env) {
+			c := e.connect()
+			q, ms := e.consume(c, 1, 1, individual)
+			e.settled("NACK", c, ms[0], []string{"requeue:false"})
+			e.subscribe(c, "dead", "/dlq/"+strings.TrimPrefix(q, "/queue/"), individual)
+			m := c.Message("1", "subscription:dead")
+			c.Sendf("%s", settle("NACK", c, m))
+			c.Message("1", "subscription:dead", "redelivered:true", "delivery-count:2", "dlq-destination:"+q)
 		}},
 		{"Redelivery", "a lost connection counts as a delivery", nil, func(e *env) {
 			q := e.queue()

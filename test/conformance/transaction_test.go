@@ -69,7 +69,7 @@ func transactionCases() []tcase {
 			e.command(c, "COMMIT", "transaction:t")
 			e.remains(c, q, "3")
 		}},
-		{"COMMIT", "gives back what was NACKed", from11, func(e *env) {
+		{"COMMIT", "gives back what was NACKed", nil, func(e *env) {
 			c := e.connect()
 			_, ms := e.consume(c, 1, 1, individual)
 			e.command(c, "BEGIN", "transaction:t")
@@ -130,7 +130,7 @@ func transactionCases() []tcase {
 			e.command(c, "ABORT", "transaction:t")
 			e.remains(c, q, "1", "2")
 		}},
-		{"ABORT", "undoes NACK", from11, func(e *env) {
+		{"ABORT", "undoes NACK", nil, func(e *env) {
 			c := e.connect()
 			q, ms := e.consume(c, 1, 1, individual)
 			e.command(c, "BEGIN", "transaction:t")
