@@ -21,6 +21,8 @@ const (
 	flagPlain = 1 << iota
 	// flagText: Data is valid UTF-8.
 	flagText
+	// flagDead: Data has a delivery-count of its own, for the first delivery of a dead letter.
+	flagDead
 )
 
 // Headers that the broker or Spring's relay gives a meaning, beside go-stomp's vocabulary.
@@ -126,6 +128,17 @@ func destinationOf(m *store.Message) string {
 // unescape undoes the escaping of STOMP 1.2, Value Encoding.
 var unescape = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r", `\c`, ":")
 
+// withoutCount cuts the delivery-count out of a dead letter's Data, for a delivery that has another.
+func withoutCount(data []byte) []byte {
+	line := []byte("\n" + hdrDeliveryCount + ":")
+	i := bytes.Index(data, line)
+	if i < 0 {
+		return data
+	}
+	end := i + 1 + bytes.IndexByte(data[i+1:], '\n')
+	return append(append(make([]byte, 0, len(data)), data[:i]...), data[end:]...)
+}
+
 // deadLetter builds the message that stands for m in its dead letter queue.
 func (b *Broker) deadLetter(m *store.Message, to, reason string, count int) *store.Message {
 	// Data begins with destination and message-id, as newMessage wrote them.
@@ -147,7 +160,7 @@ func (b *Broker) deadLetter(m *store.Message, to, reason string, count int) *sto
 	d = append(d, rest...)
 	return &store.Message{
 		Data: d, ID: unsafe.String(&d[from], id-from), Queue: to,
-		Flags: m.Flags, Priority: m.Priority, Persistent: m.Persistent,
+		Flags: m.Flags | flagDead, Priority: m.Priority, Persistent: m.Persistent,
 	}
 }
 

@@ -305,6 +305,10 @@ func (s *session) appendItem(b []byte, it *outItem) []byte {
 	}
 	head := append(s.head[:0], it.sub.prefix...)
 	if it.sub.mode != ackAuto {
+		if it.d == nil {
+			it.sub.sent++
+			it.seq = it.sub.sent
+		}
 		head = append(head, "ack:"...)
 		head = it.sub.appendAckID(head, it.seq)
 		head = append(head, '\n')
@@ -315,5 +319,9 @@ func (s *session) appendItem(b []byte, it *outItem) []byte {
 		head = append(head, '\n')
 	}
 	s.head = head
-	return s.conn.AppendFrame(b, head, tail(it.m, s.version), it.m.Flags&flagText != 0)
+	end := tail(it.m, s.version)
+	if it.count > 1 && it.m.Flags&flagDead != 0 {
+		end = withoutCount(end)
+	}
+	return s.conn.AppendFrame(b, head, end, it.m.Flags&flagText != 0)
 }

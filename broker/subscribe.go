@@ -31,6 +31,7 @@ func (s *session) handleSubscribe(f *stompframe.Frame) *ending {
 	if len(s.subscriptions) >= s.limits.Subscriptions {
 		return because(reasonSubscriptions, "this session has %d subscriptions, its limit", s.limits.Subscriptions)
 	}
+	s.dropImplicit(sub.id) // two subscriptions of one name could not be told apart
 	s.numbers++
 	sub.number = s.numbers
 	sub.noLocal = says(f.Header.String("no-local"), "true") || says(f.Header.String("activemq.noLocal"), "true")
@@ -46,7 +47,7 @@ func (s *session) start(sub *subscription, receiptID string) *ending {
 	if sub.queued {
 		return s.consume(sub, receiptID)
 	}
-	s.subscriptions[sub.id] = sub
+	s.subscriptions[sub.key()] = sub
 	if receiptID != "" {
 		s.out.putHeld(receiptFrame(s.version, receiptID))
 		defer s.out.release()
@@ -69,7 +70,7 @@ func (s *session) nameSubscription(sub *subscription, f *stompframe.Frame) *endi
 	default:
 		return because(reasonMissingHeader, "SUBSCRIBE needs an id in STOMP %s", s.version)
 	}
-	if old := s.subscriptions[sub.id]; old != nil && !old.implicit {
+	if old := s.subscriptions[sub.id]; old != nil {
 		return because(reasonDuplicateID, "subscription %s exists, to %s", quote(sub.id), quote(old.destination))
 	}
 	return nil
@@ -202,7 +203,7 @@ func (s *session) consume(sub *subscription, receiptID string) *ending {
 	if err := s.b.join(sub); err != nil {
 		return because(reasonStore, "consume %s: %v", quote(sub.destination), err)
 	}
-	s.subscriptions[sub.id] = sub
+	s.subscriptions[sub.key()] = sub
 	s.noteConsuming()
 	if receiptID != "" {
 		s.out.putFrame(receiptFrame(s.version, receiptID))
@@ -225,22 +226,22 @@ func (s *session) noteConsuming() {
 // handleUnsubscribe ends a subscription; what it held returns to its queue at once (STOMP 1.2,
 // UNSUBSCRIBE).
 func (s *session) handleUnsubscribe(f *stompframe.Frame) *ending {
-	id, ok := f.Header.Get(frame.Id)
-	if !ok && s.version == stompframe.V10 {
-		id, ok = f.Header.Get(frame.Destination)
-	}
+	id, ok := s.subscriptionNamed(f)
 	if !ok {
 		return because(reasonMissingHeader, "UNSUBSCRIBE needs the id of a subscription")
 	}
-	durable := durableName(f, string(id))
-	sub := s.subscriptions[string(id)]
+	durable := durableName(f, id)
+	sub := s.subscriptions[id]
+	if sub == nil {
+		sub = s.subscriptions[implicitKey(id)]
+	}
 	if sub == nil {
 		found, bad := false, (*ending)(nil)
 		if durable != "" {
 			found, bad = s.unbindNamed(durable)
 		}
 		if !found {
-			bad = because(reasonNoSubscription, "this session has no subscription %s", quote(string(id)))
+			bad = because(reasonNoSubscription, "this session has no subscription %s", quote(id))
 		}
 		if bad == nil {
 			s.confirm(f)
@@ -257,8 +258,27 @@ func (s *session) handleUnsubscribe(f *stompframe.Frame) *ending {
 	return nil
 }
 
+// subscriptionNamed finds the id that an UNSUBSCRIBE names; in STOMP 1.0 the destination will do,
+// whether or not the SUBSCRIBE gave an id too.
+func (s *session) subscriptionNamed(f *stompframe.Frame) (id string, ok bool) {
+	v, ok := f.Header.Get(frame.Id)
+	if ok || s.version != stompframe.V10 {
+		return string(v), ok
+	}
+	v, ok = f.Header.Get(frame.Destination)
+	id = string(v)
+	if s.subscriptions[id] == nil {
+		for _, sub := range s.subscriptions {
+			if sub.destination == id {
+				return sub.id, ok
+			}
+		}
+	}
+	return id, ok
+}
+
 func (s *session) unsubscribe(sub *subscription) {
-	delete(s.subscriptions, sub.id)
+	delete(s.subscriptions, sub.key())
 	s.leave(sub)
 	unsent := s.out.withdraw(sub)
 	if sub.queue != nil {

@@ -37,6 +37,9 @@ type subscription struct {
 	prefetch    int
 	queue       *queue // nil for topics
 
+	// Owned by the session's flusher.
+	sent uint64 // topic messages
+
 	// gone: deliver nothing any more.
 	gone atomic.Bool
 
@@ -46,6 +49,18 @@ type subscription struct {
 	unacked []held // in the order of seq; settled ones are nil until they are cut off
 	settled int    // nils in unacked
 }
+
+// key is where the session's table has it.
+func (sub *subscription) key() string {
+	if sub.implicit {
+		return implicitKey(sub.id)
+	}
+	return sub.id
+}
+
+// implicitKey keeps the subscriptions that a reply-to made apart from the client's own: no header
+// has a NUL.
+func implicitKey(id string) string { return "\x00" + id }
 
 // held is one message that a subscription has not acknowledged yet.
 type held struct {
@@ -64,8 +79,8 @@ func (sub *subscription) deliverTopic(m *store.Message, from *session) {
 	}
 }
 
-// appendAckID appends the ack header's value for a delivery. Topic messages share one: nothing
-// is held for them.
+// appendAckID appends the ack header's value for a delivery. Nothing is held for topic messages:
+// the flusher numbers them as they go.
 func (sub *subscription) appendAckID(dst []byte, seq uint64) []byte {
 	dst = strconv.AppendUint(dst, sub.number, 10)
 	dst = append(dst, '-')

@@ -56,7 +56,7 @@ func (s *session) replyTo(f *stompframe.Frame) (string, *ending) {
 		}
 	}
 	if s.subscriptions[v] != nil {
-		return "", because(reasonDuplicateID, "reply-to %s needs a subscription of that id, which exists", quote(v))
+		return replyPrefix + t.token, nil // a subscription of that name is there; replies wait for one of their own
 	}
 	sub := &subscription{s: s, id: v, destination: v, route: t.queue, prefetch: autoPrefetch, queued: true, temp: true, implicit: true}
 	sub.prefix = stompframe.AppendHeader([]byte(frame.MESSAGE+"\n"), s.version, frame.Subscription, v)
@@ -67,7 +67,7 @@ func (s *session) replyTo(f *stompframe.Frame) (string, *ending) {
 
 // dropImplicit ends the subscription that a reply-to made, for a SUBSCRIBE that takes its place.
 func (s *session) dropImplicit(destination string) {
-	if sub := s.subscriptions[destination]; sub != nil && sub.implicit {
+	if sub := s.subscriptions[implicitKey(destination)]; sub != nil {
 		s.unsubscribe(sub)
 	}
 }

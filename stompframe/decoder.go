@@ -46,6 +46,7 @@ type Decoder struct {
 	pos     int   // where in frame the header line begun begins; all before it is checked
 	head    int   // where in frame the body begins
 	need    int   // length of the frame with its NUL, or -1 if only the NUL will tell
+	open    int   // where the frame could have ended, by EndOfText; or 0
 	length  int64 // what the first content-length said
 }
 
@@ -92,6 +93,9 @@ func (d *Decoder) Next(f *Frame) (ok bool, err error) {
 		}
 		return false, nil
 	}
+	if d.open > 0 && len(d.rest) > 0 && !d.goesOn(f) {
+		return true, nil
+	}
 	resumed := d.tail != nil
 	done := (d.state != inCommand || d.readCommand()) && d.readHeaders(f) && d.readBody()
 	switch {
@@ -118,14 +122,12 @@ func (d *Decoder) Next(f *Frame) (ok bool, err error) {
 // is a frame that lacks nothing but its NUL, it yields that frame as Next would, and the caller
 // goes on with Next. whole tells that the frame began at the start of this same message.
 //
-// The catch is the client that spreads a frame over several messages: half of its frame must not
-// be taken for a whole one. The NUL it sends later does no harm, it is skipped like any between
-// frames. So a frame ends here
-//   - if it has a content-length, when its body is that long;
-//   - if it may not have a body, at its blank line;
-//   - otherwise (SEND without content-length) if it is whole, and not of a length at which known
-//     clients cut: a multiple of 8192 (or 16384) UTF-16 units, or bytes. A client that both omits
-//     content-length and cuts at another length is read wrongly, but only if it sends text.
+// The end of a message alone says nothing: other clients spread a frame over several. So a frame
+// ends here if it has a content-length and its body is that long, or if it may not have a body
+// and its blank line has come; a NUL that comes later does no harm, it is skipped like any
+// between frames. A SEND without content-length could go on, and half of one must never be taken
+// for a whole: it ends only when the next message begins with a command, or, if its body is
+// empty, when the next message is a heart-beat.
 func (d *Decoder) EndOfText(f *Frame, whole bool) (ok bool, err error) {
 	if d.err != nil {
 		return false, d.err
@@ -133,38 +135,52 @@ func (d *Decoder) EndOfText(f *Frame, whole bool) (ok bool, err error) {
 	if d.state != inBody || len(d.rest) > 0 {
 		return false, nil
 	}
+	end := len(d.frame)
 	switch {
 	case d.need >= 0:
-		if len(d.frame) != d.need-1 {
+		if end != d.need-1 {
 			return false, nil
 		}
 	case commands[d.command].body:
-		if !whole || len(d.frame)%splitSize == 0 || utf16Len(d.frame)%splitSize == 0 {
+		if whole {
+			d.open = end
+		}
+		if whole || d.open != d.head || end == d.open || !onlyEOLs(d.frame[d.open:]) {
 			return false, nil
 		}
+		end = d.open
 	}
-	f.reset()
-	d.collect(f)
-	d.yield(f, d.frame[d.head:])
+	d.endAt(f, end)
 	return true, nil
 }
 
-// splitSize is where stomp.js cuts large frames; its ancestors cut at twice that.
-const splitSize = 8 << 10
-
-// utf16Len is the length of b as JavaScript counts it.
-func utf16Len(b []byte) int {
-	n := 0
-	for _, c := range b {
-		if c&0xC0 != 0x80 {
-			n++
-		}
-		if c >= 0xF0 {
-			n++
-		}
-	}
-	return n
+// endAt yields the suspended frame as if its NUL stood at end.
+func (d *Decoder) endAt(f *Frame, end int) {
+	f.reset()
+	d.collect(f)
+	d.yield(f, d.frame[d.head:end])
 }
+
+// goesOn decides, at the start of a message, whether it continues the SEND that EndOfText left
+// open; if not, that frame is yielded.
+func (d *Decoder) goesOn(f *Frame) bool {
+	if beginsFrame(d.rest) && onlyEOLs(d.frame[d.open:]) {
+		d.endAt(f, d.open)
+		return false
+	}
+	if !onlyEOLs(d.rest) {
+		d.open = 0
+	}
+	return true
+}
+
+// beginsFrame tells whether p begins with a line that is a command.
+func beginsFrame(p []byte) bool {
+	line, _, ok := bytes.Cut(p[:min(len(p), maxCommand+2)], []byte{'\n'})
+	return ok && lookup(trimCR(line)) != 0
+}
+
+func onlyEOLs(p []byte) bool { return len(bytes.Trim(p, "\r\n")) == 0 }
 
 // Partial tells whether a frame has begun and is not finished. EOLs and NULs between frames begin
 // none.
@@ -215,7 +231,7 @@ func (d *Decoder) begin() bool {
 		}
 		d.rest = d.rest[i:]
 		d.frame = d.rest[:0]
-		d.state, d.command, d.n, d.pos, d.length = inCommand, 0, 0, 0, noLength
+		d.state, d.command, d.n, d.pos, d.open, d.length = inCommand, 0, 0, 0, 0, noLength
 		return true
 	}
 	d.rest, d.frame = nil, nil
@@ -258,7 +274,7 @@ func (d *Decoder) yield(f *Frame, body []byte) {
 	if len(body) > 0 && commands[d.command].body {
 		f.Body = body[:len(body):len(body)]
 	}
-	d.state = between
+	d.state, d.open = between, 0
 }
 
 // collect reads the checked header lines of the frame into f once more, from where they lie now.

@@ -48,6 +48,7 @@ func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "shutting down", http.StatusServiceUnavailable)
 		return
 	}
+	w.Header().Set("Allow", http.MethodGet) // RFC 9110, 15.5.6: says a 405; harmless beside others
 	c := &wsConn{peer: broker.Peer{
 		Transport: "websocket",
 		TLS:       r.TLS,
