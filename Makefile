@@ -34,4 +34,4 @@ bench: build ## figures of this machine
 	./gudok bench -h
 
 clean:
-	rm -rf gudok data test/interop/stompjs/node_modules test/interop/spring/target
+	rm -rf gudok data test/interop/stompjs/node_modules test/interop/spring/target test/interop/stomppy/.venv

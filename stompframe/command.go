@@ -8,6 +8,9 @@ type command uint8
 // maxCommand is how long a line may get before it surely is no command.
 const maxCommand = 16
 
+// CommandLine is how many bytes the longest line that could be a command has, its EOL included.
+const CommandLine = maxCommand + 2
+
 // commands tells of each command whether it may have a body (STOMP 1.2, Body) and whether its
 // headers are never escaped (STOMP 1.2, Value Encoding).
 var commands = [...]struct {

@@ -127,7 +127,7 @@ func (d *Decoder) Next(f *Frame) (ok bool, err error) {
 // and its blank line has come; a NUL that comes later does no harm, it is skipped like any
 // between frames. A SEND without content-length could go on, and half of one must never be taken
 // for a whole: it ends only when the next message begins with a command, or, if its body is
-// empty, when the next message is a heart-beat.
+// empty, when the next message is a heart-beat; or when the caller says so by EndOpen.
 func (d *Decoder) EndOfText(f *Frame, whole bool) (ok bool, err error) {
 	if d.err != nil {
 		return false, d.err
@@ -154,6 +154,20 @@ func (d *Decoder) EndOfText(f *Frame, whole bool) (ok bool, err error) {
 	return true, nil
 }
 
+// Open tells that EndOfText has left a SEND without content-length open: all of it may be there.
+// What the caller feeds next should be CommandLine bytes, or all of the next message, so that a
+// command can be seen.
+func (d *Decoder) Open() bool { return d.open > 0 }
+
+// EndOpen yields the SEND that is open, for a caller who has waited long enough for its NUL.
+func (d *Decoder) EndOpen(f *Frame) (ok bool) {
+	if d.err != nil || d.open == 0 || len(d.rest) > 0 {
+		return false
+	}
+	d.endAt(f, d.open)
+	return true
+}
+
 // endAt yields the suspended frame as if its NUL stood at end.
 func (d *Decoder) endAt(f *Frame, end int) {
 	f.reset()
@@ -176,7 +190,7 @@ func (d *Decoder) goesOn(f *Frame) bool {
 
 // beginsFrame tells whether p begins with a line that is a command.
 func beginsFrame(p []byte) bool {
-	line, _, ok := bytes.Cut(p[:min(len(p), maxCommand+2)], []byte{'\n'})
+	line, _, ok := bytes.Cut(p[:min(len(p), CommandLine)], []byte{'\n'})
 	return ok && lookup(trimCR(line)) != 0
 }
 

@@ -236,6 +236,32 @@ func TestEndOfText(t *testing.T) {
 	}
 }
 
+func TestEndOpen(t *testing.T) {
+	d := stompframe.NewDecoder(v12, stompframe.Limits{})
+	var f stompframe.Frame
+	if d.Open() || d.EndOpen(&f) {
+		t.Error("open before anything came")
+	}
+	for _, m := range []string{"SEND\na:b\n\nab", "\n"} {
+		d.Feed([]byte(m))
+		d.Next(&f)
+		if ok, _ := d.EndOfText(&f, m != "\n"); ok || !d.Open() {
+			t.Fatalf("after %q: ended or not open", m)
+		}
+	}
+	if !d.EndOpen(&f) || show(&f) != `SEND "a"="b" body "ab"` {
+		t.Errorf("yielded %s", show(&f))
+	}
+	if d.Open() || d.Partial() || d.EndOpen(&f) {
+		t.Error("still open")
+	}
+	d.Feed([]byte("SEND\n\nx"))
+	if ok, _ := d.Next(&f); ok || d.Open() || d.EndOpen(&f) {
+		t.Error("open before the end of its message")
+	}
+	d.Release()
+}
+
 // A SEND without content-length is ended by what follows it, never by the end of its message.
 func TestTextWithoutNUL(t *testing.T) {
 	const send = "SEND\na:b\n\n"

@@ -322,3 +322,39 @@ func TestAcceptErrors(t *testing.T) {
 		}
 	})
 }
+
+// A text SEND without content-length and NUL is React Native's if nothing follows it for a second;
+// what follows sooner belongs to it, and an end in between drops it.
+func TestSilenceEndsOpenText(t *testing.T) {
+	const ms = time.Millisecond
+	for _, row := range []struct {
+		name  string
+		steps []step
+		want  []string
+	}{
+		{"silence", []step{{ws(text, "SEND\n\nab"), 1001 * ms}}, []string{`SEND "ab"`}},
+		{"silence, then more", []step{{ws(text, "SEND\n\nab"), 1001 * ms}, {ws(text, "ACK\n\n\x00"), ms}}, []string{`SEND "ab"`, "ACK"}},
+		{"the rest in time", []step{{ws(text, "SEND\n\nab"), 999 * ms}, {ws(text, "cd\x00"), ms}}, []string{`SEND "abcd"`}},
+		{"the rest in pieces", []step{{ws(text, "SEND\n\nab"), 999 * ms}, {ws(text, "c"), 5000 * ms}, {ws(text, "d\x00"), ms}}, []string{`SEND "abcd"`}},
+		{"half a message", []step{{ws(textPart, "SEND\n\nab"), 5000 * ms}}, nil},
+		{"binary", []step{{ws(bin, "SEND\n\nab"), 5000 * ms}}, nil},
+		{"the end", []step{{ws(text, "SEND\n\nab"), 999 * ms}}, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			onPipes(t, func(t *testing.T, r *recorder, client net.Conn, m func(string) []byte) {
+				if len(m("")) == 0 {
+					return // TCP has no messages
+				}
+				for _, s := range row.steps {
+					client.Write(s.send)
+					time.Sleep(s.wait)
+				}
+				client.Close()
+				synctest.Wait()
+				if got := r.frames(); !slices.Equal(got, row.want) {
+					t.Errorf("%q, want %q", got, row.want)
+				}
+			})
+		})
+	}
+}

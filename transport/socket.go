@@ -91,6 +91,30 @@ func (s *socket) read(p []byte) (int, error) {
 	return 0, err
 }
 
+// readWithin is read with a bound of its own; timedOut tells that nothing came within d.
+func (s *socket) readWithin(p []byte, d time.Duration) (n int, timedOut bool) {
+	if s.readErr != nil {
+		return 0, false
+	}
+	end := time.Now().Add(d)
+	if !s.frameEnd.IsZero() && s.frameEnd.Before(end) {
+		end = s.frameEnd
+	}
+	s.setReadDeadline(end)
+	n, err := s.nc.Read(p)
+	switch {
+	case n > 0:
+		s.lastRead.Store(time.Now().UnixNano())
+	case errors.Is(err, os.ErrDeadlineExceeded) && !s.interrupted.Load():
+		timedOut = true
+	default:
+		s.readErr = err
+	}
+	s.setReadDeadline(s.frameEnd)
+	s.armed = !s.frameEnd.IsZero()
+	return n, timedOut
+}
+
 // begin tells whether a frame is unfinished now.
 func (s *socket) begin(begun bool) {
 	s.begun = begun
@@ -226,6 +250,27 @@ func (s *socket) finish(linger time.Duration, told bool) {
 		}
 		left -= n
 	}
+}
+
+// parted discards what comes for a while and reports whether the peer ended the stream within it.
+func (s *socket) parted(wait time.Duration) bool {
+	if s.readErr != nil && !errors.Is(s.readErr, os.ErrDeadlineExceeded) {
+		return true
+	}
+	s.deadlineMu.Lock()
+	s.stopped = true
+	s.nc.SetReadDeadline(time.Now().Add(wait))
+	s.deadlineMu.Unlock()
+	b := chunks.Get().(*chunk)
+	defer chunks.Put(b)
+	for left := maxDiscard; left > 0; {
+		n, err := s.nc.Read(b[:])
+		if err != nil {
+			return !errors.Is(err, os.ErrDeadlineExceeded)
+		}
+		left -= n
+	}
+	return false
 }
 
 // abort frees the socket at once. It may be called more than once.

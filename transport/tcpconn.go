@@ -91,8 +91,17 @@ func (c *tcpConn) Write(batch []byte, timeout time.Duration) error {
 // Interrupt implements broker.Conn.
 func (c *tcpConn) Interrupt() { c.sock.interrupt() }
 
+// partingTime is how long a peer that is to close has before it is told that nothing more comes.
+// Spring's relay takes the end of the stream for a failure, and may then drop the frame before it.
+const partingTime = 200 * time.Millisecond
+
 // Close implements broker.Conn; TCP has no words for code and reason.
-func (c *tcpConn) Close(_ int, _ string, linger time.Duration) { c.sock.finish(linger, false) }
+func (c *tcpConn) Close(_ int, _ string, linger time.Duration) {
+	if linger > 0 && c.sock.parted(partingTime) {
+		linger = 0
+	}
+	c.sock.finish(linger, false)
+}
 
 // Abort implements broker.Conn.
 func (c *tcpConn) Abort() { c.sock.abort() }

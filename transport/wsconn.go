@@ -154,6 +154,10 @@ func (c *wsConn) readFrame(f *stompframe.Frame) error {
 			return broker.ErrInterrupted
 		}
 		c.dropChunk()
+		if c.msg == nil && c.dec.Open() && c.silent() && c.dec.EndOpen(f) {
+			c.sock.progress()
+			return nil
+		}
 		if c.msg == nil {
 			if err := c.nextMessage(); err != nil {
 				return err
@@ -163,6 +167,22 @@ func (c *wsConn) readFrame(f *stompframe.Frame) error {
 			return err
 		}
 	}
+}
+
+// openTime is how long a SEND without content-length and NUL may wait for the rest of it, if
+// there is one: React Native's has none.
+const openTime = time.Second
+
+// silent waits whether more comes within openTime, and keeps what comes for the library.
+func (c *wsConn) silent() bool {
+	if c.br.Buffered() > 0 || len(c.early) > 0 {
+		return false
+	}
+	c.dropEarly()
+	c.earlyBuf = chunks.Get().(*chunk)
+	n, timedOut := c.sock.readWithin(c.earlyBuf[:], openTime)
+	c.early = c.earlyBuf[:n]
+	return timedOut
 }
 
 // nextMessage waits for a message. Nothing is held but the library's small buffers.
@@ -190,7 +210,13 @@ func (c *wsConn) readMessage() error {
 			c.buf = chunks.Get().(*chunk)
 			p = c.buf[:min(have, chunkSize)]
 		}
-		if n, err = c.msg.Read(p); n > 0 {
+		if c.dec.Open() {
+			n, err = c.readStart()
+			p = c.buf[:]
+		} else {
+			n, err = c.msg.Read(p)
+		}
+		if n > 0 {
 			c.quiet = 0
 			if c.text && !c.utf8.feed(p[:n]) {
 				return errNotUTF8
@@ -207,6 +233,18 @@ func (c *wsConn) readMessage() error {
 		return c.fault(err)
 	}
 	return nil
+}
+
+// readStart reads as much of a message as tells whether it begins with a command.
+func (c *wsConn) readStart() (int, error) {
+	if c.buf == nil {
+		c.buf = chunks.Get().(*chunk)
+	}
+	n, err := io.ReadFull(c.msg, c.buf[:stompframe.CommandLine])
+	if errors.Is(err, io.ErrUnexpectedEOF) && c.sock.readErr == nil && c.violation == nil {
+		err = io.EOF
+	}
+	return n, err
 }
 
 var errNotUTF8 = &broker.CloseError{Code: 1007, Reason: "text message is not UTF-8"}
