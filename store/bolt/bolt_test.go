@@ -44,7 +44,7 @@ func reopen(t testing.TB, e store.Engine, s storetest.Setup) store.Engine {
 }
 
 func TestEngine(t *testing.T) {
-	storetest.Run(t, storetest.Options{Open: open, Reopen: reopen})
+	storetest.Run(t, storetest.Options{Open: open, Reopen: reopen, Binder: true})
 }
 
 // The same with next to nothing kept in memory: what is delivered has been read back.
@@ -54,7 +54,7 @@ func TestEngineCold(t *testing.T) {
 		o.HotBytes = 1
 		return openAt(t, o)
 	}
-	storetest.Run(t, storetest.Options{Open: cold, Reopen: reopen})
+	storetest.Run(t, storetest.Options{Open: cold, Reopen: reopen, Binder: true})
 }
 
 func BenchmarkEngine(b *testing.B) { storetest.Bench(b, open) }

@@ -104,14 +104,15 @@ type manifest struct {
 	buckets uint64 // commits with live records
 	live    uint64 // live records
 	xor     uint64 // of mix of the places of all live records
+	binds   uint64 // xor of the sums of all bindings
 }
 
-const manifestLen = 36
+const manifestLen = 44
 
 func (m manifest) encode() []byte {
 	le := binary.LittleEndian
 	buf := make([]byte, 0, manifestLen)
-	for _, v := range [...]uint64{m.last, m.buckets, m.live, m.xor} {
+	for _, v := range [...]uint64{m.last, m.buckets, m.live, m.xor, m.binds} {
 		buf = le.AppendUint64(buf, v)
 	}
 	return le.AppendUint32(buf, crc32.Checksum(buf, castagnoli))
@@ -122,7 +123,7 @@ func parseManifest(raw []byte) (m manifest, ok bool) {
 	if len(raw) != manifestLen || le.Uint32(raw[manifestLen-4:]) != crc32.Checksum(raw[:manifestLen-4], castagnoli) {
 		return m, false
 	}
-	return manifest{le.Uint64(raw), le.Uint64(raw[8:]), le.Uint64(raw[16:]), le.Uint64(raw[24:])}, true
+	return manifest{le.Uint64(raw), le.Uint64(raw[8:]), le.Uint64(raw[16:]), le.Uint64(raw[24:]), le.Uint64(raw[32:])}, true
 }
 
 // add counts a commit's live records in, or out if they are in already: xor is its own reverse, the

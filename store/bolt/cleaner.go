@@ -33,7 +33,6 @@ type moves struct {
 	bodies  [][]byte // ID and data
 	old     []queues.Place
 	owners  []*queues.Queue
-	taken   []bool // by the batch: it was still live
 }
 
 // look considers a commit whose marks have changed.
@@ -96,25 +95,27 @@ func (c *committer) choose() {
 	}
 }
 
-// move adds to the batch's records what is still live of those to be moved.
-func (c *committer) move(b *batch, mv *moves) {
+// move adds to the batch's records what is still live of those to be moved, and strikes out and gives
+// their old places.
+func (c *committer) move(b *batch, mv *moves) (struck []queues.Place) {
 	c.release(mv)
-	mv.taken = make([]bool, len(mv.records))
 	for k, at := range mv.old {
 		bk := c.buckets[commitOf(at)]
 		if bk == nil || !bk.isLive(indexOf(at)) {
 			continue
 		}
-		mv.taken[k] = true
 		if n, ok := bk.nacks[indexOf(at)]; ok {
 			if b.nacks == nil {
 				b.nacks = map[int]nack{}
 			}
 			b.nacks[len(b.records)] = n
 		}
+		c.ack(at)
+		struck = append(struck, at)
 		r := mv.records[k]
 		b.addWhole(r, mv.bodies[k][:r.idLen], mv.bodies[k][r.idLen:], owner{q: mv.owners[k], pos: r.pos, old: at})
 	}
+	return struck
 }
 
 // release lets commits be chosen again whose moves are done with.

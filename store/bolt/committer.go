@@ -30,9 +30,11 @@ type committer struct {
 	done   chan struct{} // closed when it has ended
 
 	buckets  map[uint64]*bucket
+	bound    map[string]uint64 // the sum of each binding
 	manifest manifest
-	dirty    []*bucket // marks to be written
-	owed     []op      // acknowledged in memory, not on the disk: it is full
+	dirty    []*bucket  // marks to be written
+	binds    []*binding // to be written
+	owed     []op       // acknowledged in memory, not on the disk: it is full
 	bufs     buffers
 	looked   time.Time // when the room on the disk was last looked at
 	cleaner  cleaner
@@ -99,7 +101,7 @@ func (c *committer) commit(b *batch) {
 	b.encode(&c.bufs)
 	struck := c.strike(b)
 	err := error(nil)
-	if len(b.records) > 0 || len(c.dirty) > 0 || hasDamage(b) {
+	if len(b.records) > 0 || len(c.dirty) > 0 || len(c.binds) > 0 || hasDamage(b) {
 		b.index = appendIndex(c.bufs.index[:0], b.no, b.records)
 		err = c.update(b)
 	}
@@ -135,47 +137,56 @@ func hasDamage(b *batch) bool {
 // strike adds the batch's records to what memory knows and takes out what it acknowledges. It
 // gives what its transactions have acknowledged, for the case that they fail.
 func (c *committer) strike(b *batch) (struck []queues.Place) {
-	for i := range b.ops {
-		if o := &b.ops[i]; o.kind == opMove {
-			c.move(b, o.moves)
-		}
-	}
-	if len(b.records) > 0 {
-		fresh := newBucket(b.no, len(b.records))
-		fresh.nacks = b.nacks
-		c.buckets[b.no] = fresh
-		c.manifest.add(fresh, 1)
-		if len(b.nacks) > 0 {
-			c.mark(fresh)
+	note := func(o *op) {
+		if bk := c.buckets[commitOf(o.at)]; o.at&pending == 0 && bk != nil && bk.isLive(indexOf(o.at)) {
+			bk.nack(indexOf(o.at), nack{o.count, o.until})
+			c.mark(bk)
 		}
 	}
 	for i := range b.ops {
 		switch o := &b.ops[i]; o.kind {
-		case opAck:
+		case opAck, opDamage:
 			c.ack(o.at)
 		case opRemove:
 			for _, at := range o.places {
 				c.ack(at)
 			}
-		case opDamage:
-			c.ack(o.at)
+			if o.bind != nil {
+				c.binds = append(c.binds, o.bind)
+			}
+		case opBind:
+			c.binds = append(c.binds, o.bind)
 		case opCommit:
 			for _, at := range o.tx.Acks {
 				if c.ack(at) {
 					struck = append(struck, at)
 				}
 			}
-		case opMove:
-			for k, at := range o.moves.old {
-				if o.moves.taken[k] && c.ack(at) {
-					struck = append(struck, at)
-				}
-			}
 		case opNack:
-			if bk := c.buckets[commitOf(o.at)]; o.at&pending == 0 && bk != nil && bk.isLive(indexOf(o.at)) {
-				bk.nack(indexOf(o.at), nack{o.count, o.until})
-				c.mark(bk)
+			if commitOf(o.at) != b.no {
+				note(o)
 			}
+		}
+	}
+	// Only now is it known which of the moved records are live, and what was said of them.
+	for i := range b.ops {
+		if o := &b.ops[i]; o.kind == opMove {
+			struck = append(struck, c.move(b, o.moves)...)
+		}
+	}
+	if len(b.records) == 0 {
+		return struck
+	}
+	fresh := newBucket(b.no, len(b.records))
+	fresh.nacks = b.nacks
+	c.buckets[b.no] = fresh
+	c.manifest.add(fresh, 1)
+	if len(b.nacks) > 0 {
+		c.mark(fresh)
+	}
+	for i := range b.ops {
+		if o := &b.ops[i]; o.kind == opNack && commitOf(o.at) == b.no {
+			note(o)
 		}
 	}
 	return struck
@@ -227,6 +238,7 @@ func (c *committer) clean() {
 	}
 	clear(c.dirty)
 	c.dirty = c.dirty[:0]
+	c.bindsWritten()
 }
 
 // update writes a batch, and what is dirty, in one transaction of the file.
@@ -242,6 +254,7 @@ func (c *committer) update(b *batch) (err error) {
 		}
 	}
 	m := c.manifest
+	m.binds = c.bindSum()
 	if len(b.records) > 0 {
 		m.last = b.no
 	}
@@ -254,6 +267,11 @@ func (c *committer) update(b *batch) (err error) {
 		}
 		for _, bk := range c.dirty {
 			if err := writeMarks(log, acks, bk); err != nil {
+				return err
+			}
+		}
+		for _, bind := range c.binds {
+			if err := bind.write(tx); err != nil {
 				return err
 			}
 		}
@@ -379,9 +397,10 @@ func (c *committer) withdraw(b *batch, struck []queues.Place, err error) {
 			o.q.Failed(o.pos)
 			o.err = err
 			failed = append(failed, *o)
-		case o.kind == opCommit:
+		case o.kind == opCommit || o.kind == opBind:
 			o.err = err
 			failed = append(failed, *o)
+			c.binds = slices.DeleteFunc(c.binds, func(bind *binding) bool { return bind == o.bind })
 		case o.kind == opMove:
 			c.release(o.moves)
 		case o.kind == opDamage: // it is met again after the next start
@@ -399,7 +418,7 @@ func (c *committer) retry() {
 		return
 	}
 	var err error
-	if len(c.dirty) > 0 {
+	if len(c.dirty) > 0 || len(c.binds) > 0 {
 		err = c.update(&batch{})
 	}
 	switch {

@@ -22,6 +22,7 @@ type Engine struct {
 	reader    *reader
 	answerer  *answerer
 	damage    *damages
+	bound     bindings
 
 	closing sync.Once
 	err     error // of closing the file
@@ -78,7 +79,7 @@ func assemble(o Options, db *bbolt.DB) *Engine {
 	e.journal.reader = e.reader
 	e.committer = &committer{
 		j: e.journal, db: db, opts: &e.opts, table: e.table, answer: e.answerer, done: make(chan struct{}),
-		buckets: map[uint64]*bucket{},
+		buckets: map[uint64]*bucket{}, bound: map[string]uint64{},
 	}
 	return e
 }

@@ -17,6 +17,7 @@ var (
 	bucketMeta    = []byte("meta")
 	bucketLog     = []byte("log")
 	bucketAcks    = []byte("acks")
+	bucketBinds   = []byte("bindings")
 	bucketDamaged = []byte("damaged")
 
 	keyFormat   = []byte("format")

@@ -35,6 +35,7 @@ type op struct {
 	tx     *queues.Commit
 	moves  *moves
 	damage *damaged
+	bind   *binding
 
 	published func(bool, error)
 	done      func(error)
@@ -52,6 +53,7 @@ const (
 	opCommit                // tx; places are those of its messages once its batch is sealed
 	opMove                  // moves
 	opDamage                // damage
+	opBind                  // bind; its removal goes with places
 )
 
 // journal is the input of the committer, a [queues.Journal].
@@ -199,7 +201,10 @@ func (j *journal) Nack(at queues.Place, count int, until int64, done func(error)
 }
 
 // Remove implements [queues.Journal]. It takes the slice over.
-func (j *journal) Remove(at []queues.Place, done func(error)) error {
+func (j *journal) Remove(at []queues.Place, done func(error)) error { return j.remove(at, nil, done) }
+
+// remove is Remove, and ends a binding in the same commit.
+func (j *journal) remove(at []queues.Place, bind *binding, done func(error)) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.refusal(); err != nil {
@@ -213,7 +218,7 @@ func (j *journal) Remove(at []queues.Place, done func(error)) error {
 			kept = append(kept, j.settle(p))
 		}
 	}
-	j.put(op{kind: opRemove, places: kept, done: done})
+	j.put(op{kind: opRemove, places: kept, bind: bind, done: done})
 	return nil
 }
 

@@ -19,6 +19,9 @@ func (e *Engine) restore() error {
 		if want, err = readMeta(tx); err != nil {
 			return err
 		}
+		if err := e.restoreBindings(tx); err != nil {
+			return err
+		}
 		log, acks := tx.Bucket(bucketLog), tx.Bucket(bucketAcks)
 		if log == nil || acks == nil {
 			return fmt.Errorf("%w: a part of it is missing", ErrDamaged)
@@ -39,11 +42,17 @@ func (e *Engine) restore() error {
 	}
 	got := c.manifest
 	got.last = max(got.last, want.last)
+	bindings := got.binds
+	if got.binds != want.binds {
+		e.damage.report(e.opts.Logger, Damage{Record: -1, Reason: "the list of bindings is not the one that was written"})
+		got.binds = want.binds
+	}
 	if got != want {
 		e.damage.report(e.opts.Logger, Damage{Record: -1, Reason: fmt.Sprintf(
 			"the journal holds %d messages in %d commits up to %d, but its manifest says %d in %d up to %d",
 			got.live, got.buckets, c.manifest.last, want.live, want.buckets, want.last)})
 	}
+	got.binds = bindings
 	c.manifest = got
 	if both, err := bothHeaders(e.opts.file()); err == nil && !both {
 		e.damage.report(e.opts.Logger, Damage{Record: -1, Reason: "one of the file's two headers is damaged: " +

@@ -20,12 +20,12 @@ func open(_ testing.TB, s storetest.Setup) store.Engine {
 }
 
 func TestEngine(t *testing.T) {
-	storetest.Run(t, storetest.Options{Open: open, Bubble: true})
+	storetest.Run(t, storetest.Options{Open: open, Bubble: true, Binder: true})
 }
 
 // The same in real time, as an engine on a disk would run it.
 func TestEngineInRealTime(t *testing.T) {
-	storetest.Run(t, storetest.Options{Open: open})
+	storetest.Run(t, storetest.Options{Open: open, Binder: true})
 }
 
 func BenchmarkEngine(b *testing.B) { storetest.Bench(b, open) }

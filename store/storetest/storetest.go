@@ -32,6 +32,8 @@ type Options struct {
 	// Reopen closes an engine and opens what it left behind, as a restart does. nil for an
 	// engine that keeps nothing; the cases about that are then left out.
 	Reopen func(t testing.TB, e store.Engine, s Setup) store.Engine
+	// Binder tells that the engine is a store.Binder.
+	Binder bool
 	// Bubble runs each case in a testing/synctest bubble, where the waits take no time. The
 	// engine must do no I/O but to files, and take its clock from package time.
 	Bubble bool
@@ -50,6 +52,12 @@ func Run(t *testing.T, o Options) {
 		limitCases, manageCases, closeCases)
 	if o.Reopen != nil {
 		cases = append(cases, reopenCases...)
+	}
+	if o.Binder {
+		cases = append(cases, binderCases...)
+		if o.Reopen != nil {
+			cases = append(cases, binderReopenCases...)
+		}
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

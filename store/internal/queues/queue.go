@@ -285,36 +285,45 @@ func (t *Table) Purge(name string, done func(n int, err error)) {
 
 // Drop implements [store.Engine].
 func (t *Table) Drop(name string, done func(error)) {
+	t.DropBy(name, func(places []Place) (bool, error) {
+		if len(places) == 0 {
+			return false, nil
+		}
+		return true, t.opts.Journal.Remove(places, done)
+	}, done)
+}
+
+// DropBy is Drop with strike for what the journal is told, the places of the queue's messages: it is
+// called once unless the drop is refused, under the queue's lock if there is one. later tells that
+// it sees to done.
+func (t *Table) DropBy(name string, strike func([]Place) (later bool, err error), done func(error)) {
 	if err := t.refusal(); err != nil {
 		tell(done, err)
 		return
 	}
+	var places []Place
 	q := t.find(name)
-	if q == nil {
-		tell(done, nil)
-		return
-	}
-	if q.consumer != nil {
+	if q != nil && q.consumer != nil {
 		q.mu.Unlock()
 		tell(done, store.ErrConsumed)
 		return
 	}
-	var places []Place
-	if t.opts.Journal != nil {
-		q.ledger.Range(0, func(e entry) bool {
-			if e.Value.At != 0 {
-				places = append(places, e.Value.At)
-			}
-			return true
-		})
+	if q != nil {
+		if t.opts.Journal != nil {
+			q.ledger.Range(0, func(e entry) bool {
+				if e.Value.At != 0 {
+					places = append(places, e.Value.At)
+				}
+				return true
+			})
+		}
+		q.empty() // what a Commit under way brings comes after this
 	}
-	q.empty() // what a Commit under way brings comes after this
-	var err error
-	if len(places) > 0 {
-		err = t.opts.Journal.Remove(places, done)
+	later, err := strike(places)
+	if q != nil {
+		q.unlock()
 	}
-	q.unlock()
-	if len(places) == 0 || err != nil {
+	if !later || err != nil {
 		tell(done, err)
 	}
 }
