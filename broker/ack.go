@@ -86,7 +86,7 @@ func (how settlement) refuse(c claim, done func(error)) {
 		}
 		delay := how.delay
 		if !how.delayed {
-			delay = c.sub.queue.b.redelivery.after(h.d.Count())
+			delay = c.sub.queue.b.policies.ofQueue(c.sub.queue.name, h.d.Message()).Redelivery.after(h.d.Count())
 		}
 		h.d.Nack(delay, done)
 	}

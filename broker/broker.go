@@ -27,6 +27,8 @@ type Options struct {
 	// Limits and HeartBeat bound every session.
 	Limits    Limits
 	HeartBeat HeartBeat
+	// Policies say how destinations behave; nil means the defaults.
+	Policies *Policies
 	// Logger gets one line per session that ends badly, and what goes wrong in the store.
 	Logger *slog.Logger
 	// Version is what CONNECTED's server header says after "gudok/".
@@ -36,23 +38,23 @@ type Options struct {
 // Broker routes frames between sessions. Its methods may be called from any goroutine.
 type Broker struct {
 	// Static.
-	engine     store.Engine
-	ownEngine  bool
-	transient  *memory.Engine // temporary queues, and those of Spring's user destinations
-	auth       Authenticator
-	rules      Authorizer
-	limits     Limits
-	heartBeat  HeartBeat
-	redelivery redelivery
-	log        *slog.Logger
-	server     string
-	version    string
-	started    time.Time
-	ids        *idSource
-	topics     *topics
-	durables   durables
-	delayed    store.Consumer
-	replies    sync.Map // token of a reply address → name of its queue
+	engine    store.Engine
+	ownEngine bool
+	transient *memory.Engine // temporary queues, and those of Spring's user destinations
+	auth      Authenticator
+	rules     Authorizer
+	limits    Limits
+	heartBeat HeartBeat
+	policies  *Policies
+	log       *slog.Logger
+	server    string
+	version   string
+	started   time.Time
+	ids       *idSource
+	topics    *topics
+	durables  durables
+	delayed   store.Consumer
+	replies   sync.Map // token of a reply address → name of its queue
 
 	// Ends when Shutdown begins.
 	ctx    context.Context
@@ -74,19 +76,19 @@ type Broker struct {
 // New makes a Broker. Give it connections by Serve; end it by Shutdown.
 func New(o Options) (*Broker, error) {
 	b := &Broker{
-		engine:     o.Engine,
-		auth:       o.Auth,
-		rules:      o.Rules,
-		limits:     o.Limits.withDefaults(),
-		heartBeat:  o.HeartBeat.withDefaults(),
-		redelivery: defaultRedelivery,
-		log:        o.Logger,
-		version:    o.Version,
-		started:    time.Now(),
-		ids:        newIDSource(),
-		topics:     newTopics(),
-		sessions:   make(map[*session]struct{}),
-		queues:     make(map[string]*queue),
+		engine:    o.Engine,
+		auth:      o.Auth,
+		rules:     o.Rules,
+		limits:    o.Limits.withDefaults(),
+		heartBeat: o.HeartBeat.withDefaults(),
+		policies:  o.Policies,
+		log:       o.Logger,
+		version:   o.Version,
+		started:   time.Now(),
+		ids:       newIDSource(),
+		topics:    newTopics(),
+		sessions:  make(map[*session]struct{}),
+		queues:    make(map[string]*queue),
 	}
 	if b.heartBeat.Min > b.heartBeat.Max {
 		return nil, fmt.Errorf("heart-beat: minimum %v is above maximum %v", b.heartBeat.Min, b.heartBeat.Max)
@@ -95,6 +97,9 @@ func New(o Options) (*Broker, error) {
 		b.engine, b.ownEngine = memory.New(memory.Options{}), true
 	}
 	b.transient = memory.New(memory.Options{MaxBytes: transientBytes})
+	if b.policies == nil {
+		b.policies = &Policies{ids: b.ids}
+	}
 	if b.auth == nil {
 		b.auth = anyone{}
 	}

@@ -1,42 +1,82 @@
 package broker
 
 import (
-	"time"
+	"bytes"
+	"strconv"
+	"strings"
+	"unsafe"
 
+	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
 )
-
-// redelivery is when a message that was refused comes again, and when it no longer does.
-type redelivery struct {
-	limit    int           // so many deliveries, then it is a dead letter
-	delay    time.Duration // before the second redelivery, doubled for each further; the first comes at once
-	maxDelay time.Duration
-}
-
-var defaultRedelivery = redelivery{limit: 10, delay: 50 * time.Millisecond, maxDelay: time.Second}
-
-// after is the back-off after the n-th delivery.
-func (r redelivery) after(n int) time.Duration {
-	if n <= 1 {
-		return 0
-	}
-	return min(r.delay<<min(n-2, 20), r.maxDelay)
-}
 
 // Why a message became a dead letter: the values of dlq-reason.
 const (
 	deadByLimit  = "delivery-limit"
 	deadByClient = "rejected"
+	deadByTime   = "expired"
 )
+
+// deadLetterQueue names the queue that holds the dead letters of a queue where no policy says
+// another, or "" if there is none: dead letters do not die again.
+func deadLetterQueue(queue string) string {
+	if rest, ok := strings.CutPrefix(queue, queuePrefix); ok {
+		return dlqPrefix + rest
+	}
+	if strings.HasPrefix(queue, durablePrefix) {
+		return "/dlq" + queue
+	}
+	return ""
+}
 
 // bury moves a message to the dead letter queue; where there is none, it is dropped. done runs
 // when that is as durable as the message.
 func (q *queue) bury(d store.Delivery, reason string, done func(error)) {
-	to := deadLetterQueue(q.name)
-	if to == "" || q.ephemeral {
+	to := ""
+	if !q.ephemeral {
+		to = q.b.policies.deadLetterQueue(q.name, d.Message())
+	}
+	if to == "" {
 		d.Ack(done)
 		return
 	}
 	q.b.deadLetters.Add(1)
-	d.Move(q.b.deadLetter(d.Message(), to, reason, d.Count()), done)
+	d.Move(q.b.policies.deadLetter(d.Message(), to, reason, d.Count()), done)
+}
+
+// deadLetter builds the message that stands for m in its dead letter queue.
+func (ps *Policies) deadLetter(m *store.Message, to, reason string, count int) *store.Message {
+	// Data begins with destination and message-id, as newMessage wrote them.
+	rest := m.Data
+	for range 2 {
+		rest = rest[bytes.IndexByte(rest, '\n')+1:]
+	}
+	d := make([]byte, 0, len(m.Data)+len(to)+len(m.Queue)+128)
+	d = append(d, "destination:"...)
+	d = stompframe.AppendEscaped(d, stompframe.V12, []byte(to))
+	d = append(d, "\nmessage-id:"...)
+	from := len(d)
+	d = ps.ids.append(d)
+	id := len(d)
+	d = append(d, '\n')
+	d = stompframe.AppendHeader(d, stompframe.V12, "dlq-reason", reason)
+	d = stompframe.AppendHeader(d, stompframe.V12, "dlq-destination", m.Queue)
+	d = stompframe.AppendHeader(d, stompframe.V12, hdrDeliveryCount, strconv.Itoa(count))
+	d = append(d, rest...)
+	return &store.Message{
+		Data: d, ID: unsafe.String(&d[from], id-from), Queue: to,
+		Flags: m.Flags | flagDead, Priority: m.Priority, Persistent: m.Persistent,
+	}
+}
+
+// withoutCount cuts the delivery-count out of a dead letter's Data, for a delivery that has
+// another.
+func withoutCount(data []byte) []byte {
+	line := []byte("\n" + hdrDeliveryCount + ":")
+	i := bytes.Index(data, line)
+	if i < 0 {
+		return data
+	}
+	end := i + 1 + bytes.IndexByte(data[i+1:], '\n')
+	return append(append(make([]byte, 0, len(data)), data[:i]...), data[end:]...)
 }

@@ -110,15 +110,3 @@ func nextSegment(s string) (seg, rest string, more bool) {
 	}
 	return s, "", false
 }
-
-// deadLetterQueue names the queue that holds the dead letters of a queue, or "" if there is none:
-// dead letters do not die again.
-func deadLetterQueue(queue string) string {
-	if rest, ok := strings.CutPrefix(queue, queuePrefix); ok {
-		return dlqPrefix + rest
-	}
-	if strings.HasPrefix(queue, durablePrefix) {
-		return "/dlq" + queue
-	}
-	return ""
-}

@@ -43,3 +43,6 @@ func (n *node) size() int {
 func (h HeartBeat) Agree(cx, cy time.Duration) (sx, sy, out, in time.Duration) {
 	return h.withDefaults().agree(cx, cy)
 }
+
+// After is after.
+func (r Redelivery) After(n int) time.Duration { return r.after(n) }

@@ -128,42 +128,6 @@ func destinationOf(m *store.Message) string {
 // unescape undoes the escaping of STOMP 1.2, Value Encoding.
 var unescape = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r", `\c`, ":")
 
-// withoutCount cuts the delivery-count out of a dead letter's Data, for a delivery that has another.
-func withoutCount(data []byte) []byte {
-	line := []byte("\n" + hdrDeliveryCount + ":")
-	i := bytes.Index(data, line)
-	if i < 0 {
-		return data
-	}
-	end := i + 1 + bytes.IndexByte(data[i+1:], '\n')
-	return append(append(make([]byte, 0, len(data)), data[:i]...), data[end:]...)
-}
-
-// deadLetter builds the message that stands for m in its dead letter queue.
-func (b *Broker) deadLetter(m *store.Message, to, reason string, count int) *store.Message {
-	// Data begins with destination and message-id, as newMessage wrote them.
-	rest := m.Data
-	for range 2 {
-		rest = rest[bytes.IndexByte(rest, '\n')+1:]
-	}
-	d := make([]byte, 0, len(m.Data)+len(to)+len(m.Queue)+128)
-	d = append(d, "destination:"...)
-	d = stompframe.AppendEscaped(d, stompframe.V12, []byte(to))
-	d = append(d, "\nmessage-id:"...)
-	from := len(d)
-	d = b.ids.append(d)
-	id := len(d)
-	d = append(d, '\n')
-	d = stompframe.AppendHeader(d, stompframe.V12, "dlq-reason", reason)
-	d = stompframe.AppendHeader(d, stompframe.V12, "dlq-destination", m.Queue)
-	d = stompframe.AppendHeader(d, stompframe.V12, hdrDeliveryCount, strconv.Itoa(count))
-	d = append(d, rest...)
-	return &store.Message{
-		Data: d, ID: unsafe.String(&d[from], id-from), Queue: to,
-		Flags: m.Flags | flagDead, Priority: m.Priority, Persistent: m.Persistent,
-	}
-}
-
 // tail is m's Data for a receiver's version. Only messages with headers that need escaping are
 // encoded again for STOMP 1.0 and 1.1.
 func tail(m *store.Message, v stompframe.Version) []byte {

@@ -38,7 +38,7 @@ const maxCredit = 32
 func (q *queue) deliver(d store.Delivery) {
 	q.mu.Lock()
 	q.granted--
-	dead := d.Count() > q.b.redelivery.limit && deadLetterQueue(q.name) != ""
+	dead := d.Count() > 1 && q.isDead(d)
 	if !dead && (len(q.parked) > 0 || !q.hand(d)) {
 		q.parked = append(q.parked, d)
 	}
@@ -50,6 +50,12 @@ func (q *queue) deliver(d store.Delivery) {
 	if dead || low {
 		q.refill()
 	}
+}
+
+// isDead tells that a message has been delivered as often as it may.
+func (q *queue) isDead(d store.Delivery) bool {
+	return d.Count() > q.b.policies.ofQueue(q.name, d.Message()).Redelivery.limit() &&
+		deadLetterQueue(q.name) != ""
 }
 
 // hand gives a delivery to the next subscription in turn that has room. q.mu is held.

@@ -38,6 +38,9 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 	if bad := sendOptions(m, f, time.Now()); bad != nil {
 		return bad
 	}
+	if ps := s.b.policies; len(ps.list) > 0 && (t.topic != "" || t.engine == s.b.engine) {
+		ps.of(destination).apply(m, time.Now())
+	}
 	if t.topic != "" && m.NotBefore != 0 {
 		t = target{engine: s.b.engine, queue: delayedQueue}
 	}
