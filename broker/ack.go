@@ -25,11 +25,13 @@ func (s *session) handleAck(f *stompframe.Frame) *ending {
 	if bad != nil {
 		return bad
 	}
-	done := s.afterSettling(f, len(c.hs))
+	done := s.afterSettling(f, c)
 	for _, h := range c.hs {
 		h.d.Ack(done)
 	}
-	s.released(c)
+	if done == nil {
+		s.released(c)
+	}
 	return nil
 }
 
@@ -47,9 +49,17 @@ func (s *session) handleNack(f *stompframe.Frame) *ending {
 	if bad != nil {
 		return bad
 	}
-	done := s.afterSettling(f, len(c.hs))
+	var done func(error)
+	if how.dead {
+		done = s.afterSettling(f, c)
+	} else {
+		// To come again is no promise that needs the disk; the RECEIPT comes before the MESSAGE.
+		s.confirm(f)
+	}
 	how.refuse(c, done)
-	s.released(c)
+	if done == nil {
+		s.released(c)
+	}
 	return nil
 }
 
@@ -92,24 +102,26 @@ func (how settlement) refuse(c claim, done func(error)) {
 	}
 }
 
-// afterSettling returns the done of the n settling calls of one frame: its RECEIPT follows the
-// last of them. Without messages or a receipt wanted it is confirmed at once.
-func (s *session) afterSettling(f *stompframe.Frame, n int) func(error) {
+// afterSettling returns the done of the settling calls of one frame, or nil if it asked for no
+// receipt: the RECEIPT follows the last of them, and then the room that they make is free. Without
+// messages it is confirmed at once.
+func (s *session) afterSettling(f *stompframe.Frame, c claim) func(error) {
 	id := f.Header.String(frame.Receipt)
 	if id == "" {
 		return nil
 	}
 	r := s.acks.open(id)
-	if n == 0 {
+	if len(c.hs) == 0 {
 		r.confirm()
 		return nil
 	}
-	left := newCountdown(n, func(err error) {
+	left := newCountdown(len(c.hs), func(err error) {
 		if err != nil {
 			s.storeFailed(err, id, r)
-			return
+		} else {
+			r.confirm()
 		}
-		r.confirm()
+		s.released(c)
 	})
 	return left.done
 }

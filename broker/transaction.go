@@ -148,6 +148,7 @@ func (s *session) handleCommit(f *stompframe.Frame) *ending {
 		}
 		s.follow(tx)
 		r.confirm()
+		s.releasedAll(tx)
 	})
 	if later {
 		<-committed // what this session sends next must not overtake it
@@ -173,10 +174,18 @@ func (s *session) follow(tx *transaction) {
 				h.d.Ack(nil)
 			}
 		}
-		s.released(c)
 	}
 	for _, n := range tx.nacks {
 		n.how.refuse(n.claim, nil)
+	}
+}
+
+// releasedAll is released for all that a transaction settled.
+func (s *session) releasedAll(tx *transaction) {
+	for _, c := range tx.acks {
+		s.released(c)
+	}
+	for _, n := range tx.nacks {
 		s.released(n.claim)
 	}
 }
