@@ -16,7 +16,7 @@ import (
 // check judges what no single value shows: whether the values fit one another, and the files.
 func (c *Config) check() error {
 	for _, check := range []func() *Error{
-		c.checkListeners, c.checkCertificates, c.checkWeb, c.checkStore, c.checkHeartBeat, c.checkLimits, c.checkUsers, c.checkOpen,
+		c.checkListeners, c.checkCertificates, c.checkWeb, c.checkStore, c.checkHeartBeat, c.checkLimits, c.checkUsers, c.checkPolicies, c.checkOpen,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -189,13 +189,19 @@ func (c *Config) element(key string, i int, problem string) *Error {
 }
 
 func (c *Config) checkStore() *Error {
+	const write = "(write bolt or memory)"
 	switch c.Store.Engine {
 	case "memory":
 		return nil
-	case "bolt", "jetstream":
-		return c.fault("store.engine", fmt.Sprintf("%s is not there yet in this version (write memory)", quote(c.Store.Engine)))
+	case "bolt":
+		if c.Store.Path == "" {
+			return c.fault("store.path", `"" is no directory (write data)`)
+		}
+		return nil
+	case "jetstream":
+		return c.fault("store.engine", fmt.Sprintf("%s is not there yet in this version %s", quote(c.Store.Engine), write))
 	}
-	return c.fault("store.engine", fmt.Sprintf("%s is not known (write memory)", quote(c.Store.Engine)))
+	return c.fault("store.engine", fmt.Sprintf("%s is not known %s", quote(c.Store.Engine), write))
 }
 
 func (c *Config) checkHeartBeat() *Error {

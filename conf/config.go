@@ -14,7 +14,9 @@ type Config struct {
 	Limits    Limits    `yaml:"limits"`
 	// Users may log in; with none, anyone who can reach a loopback address may.
 	Users []User `yaml:"users"`
-	Log   Log    `yaml:"log"`
+	// Policies say how destinations behave; the first that matches counts.
+	Policies []Policy `yaml:"policies"`
+	Log      Log      `yaml:"log"`
 
 	// where remembers the place of each key that was set, for messages.
 	where map[string]string
@@ -54,10 +56,45 @@ type TCP struct {
 
 // Store is where queued messages are kept.
 type Store struct {
-	// Engine is memory; the durable engines come later.
+	// Engine is bolt, durable in a file, or memory.
 	Engine string `yaml:"engine"`
-	// MaxSize bounds all stored messages together.
-	MaxSize Size `yaml:"max_size" min:"1MiB" max:"1024TiB"`
+	// Path is the directory that holds bolt's file; it is made if it is not there.
+	Path string `yaml:"path"`
+	// MaxSize bounds the file, or what memory holds; 0 means the disk, or 1 GiB of memory.
+	MaxSize Size `yaml:"max_size" max:"1024TiB"`
+	// MinFree is how much of the disk stays free: below it durable messages are refused.
+	MinFree Size `yaml:"min_free" max:"1024TiB"`
+}
+
+// Policy is how the destinations behave that match a pattern. The first that matches counts.
+type Policy struct {
+	// Match is a destination, or a pattern as in SUBSCRIBE: * one segment, ** any number at the end.
+	Match string `yaml:"match"`
+	// Durable no keeps messages in memory only, whatever their sender asks.
+	Durable string `yaml:"durable" one:"yes no"`
+	// TTL is how long a message is of use, if its sender does not say less; 0 for ever.
+	TTL Duration `yaml:"ttl" max:"87600h"`
+	// Expired says what becomes of messages whose time is over.
+	Expired string `yaml:"expired" one:"drop dead-letter"`
+	// MaxMessages and MaxBytes bound a queue; 0 does not.
+	MaxMessages int  `yaml:"max_messages" min:"0" max:"1000000000"`
+	MaxBytes    Size `yaml:"max_bytes" max:"1024TiB"`
+	// Overflow says what gives way when a queue is full: the new message or the oldest.
+	Overflow   string     `yaml:"overflow" one:"reject drop-oldest"`
+	Redelivery Redelivery `yaml:"redelivery"`
+	// DeadLetter is the queue for dead letters, instead of /dlq/NAME; none drops them.
+	DeadLetter string `yaml:"dead_letter"`
+}
+
+// Redelivery is when a refused message comes again.
+type Redelivery struct {
+	// Limit is how many deliveries make a dead letter; 0 means the default of 10.
+	Limit int `yaml:"limit" min:"0" max:"60000"`
+	// Delay is the pause before the first redelivery, each further one takes Backoff times as
+	// long, up to MaxDelay. Without any of them the first comes at once, then 50ms, doubled up to 1s.
+	Delay    Duration `yaml:"delay" max:"24h"`
+	Backoff  int      `yaml:"backoff" min:"0" max:"100"`
+	MaxDelay Duration `yaml:"max_delay" max:"24h"`
 }
 
 // HeartBeat is what the broker offers at CONNECT, and the bounds it clamps clients to.
@@ -117,7 +154,7 @@ func Default() *Config {
 		HTTP:      HTTP{Listen: "127.0.0.1:15674"},
 		WebSocket: WebSocket{Path: "/ws"},
 		TCP:       TCP{Listen: "127.0.0.1:61613"},
-		Store:     Store{Engine: "memory", MaxSize: 1 << 30},
+		Store:     Store{Engine: "bolt", Path: "data", MinFree: 1 << 30},
 		HeartBeat: HeartBeat{
 			Send:    Duration(10 * time.Second),
 			Receive: Duration(10 * time.Second),

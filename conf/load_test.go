@@ -63,7 +63,7 @@ http:
   tls: {cert: `+cert+`, key: `+key+`}
 websocket: { path: /stomp }
 tcp: { listen: "", tls_listen: "[::]:61614", tls: {cert: `+cert+`, key: `+key+`} }
-store: { engine: memory, max_size: 2GiB }
+store: { engine: memory, path: /var/lib/gudok, max_size: 2GiB, min_free: 0 }
 heartbeat: { send: 20s, receive: 0, min: 500ms, max: 1m, grace: 2 }
 limits: { header_line: 4KiB, headers: 32, header_bytes: 16 KiB, body: 64MiB, before_connect: 8KiB,
   connect_time: 5s, frame_time: 1m, subscriptions: 1, unacked: 2, transactions: 3,
@@ -73,6 +73,9 @@ users:
     password_hash: `+hash+`
     groups: [admin, "on-call"]
   - { name: 007, password_hash: "`+hash+`" }
+policies:
+  - { match: "/queue/orders.**", durable: no, ttl: 1h, expired: dead-letter, max_messages: 10, max_bytes: 1MiB, overflow: drop-oldest,
+      redelivery: { limit: 3, delay: 1s, backoff: 2, max_delay: 1m }, dead_letter: /dlq/all }
 log: { level: debug, format: json }
 `)
 	if err != nil {
@@ -82,11 +85,14 @@ log: { level: debug, format: json }
 		AllowedOrigins: []string{"https://example.org", "https://*.example.org:8443"}, TLS: conf.TLS{Cert: cert, Key: key}})
 	same(t, c.WebSocket, conf.WebSocket{Path: "/stomp"})
 	same(t, c.TCP, conf.TCP{TLSListen: "[::]:61614", TLS: conf.TLS{Cert: cert, Key: key}})
-	same(t, c.Store, conf.Store{Engine: "memory", MaxSize: 2 << 30})
+	same(t, c.Store, conf.Store{Engine: "memory", Path: "/var/lib/gudok", MaxSize: 2 << 30})
 	same(t, c.HeartBeat, conf.HeartBeat{Send: seconds(20), Min: conf.Duration(500 * time.Millisecond), Max: seconds(60), Grace: 2})
 	same(t, c.Limits, conf.Limits{HeaderLine: 4 << 10, Headers: 32, HeaderBytes: 16 << 10, Body: 64 << 20, BeforeConnect: 8 << 10,
 		ConnectTime: seconds(5), FrameTime: seconds(60), Subscriptions: 1, Unacked: 2, Transactions: 3,
 		TransactionBytes: 1 << 20, Outbox: 512 << 10, SendTime: conf.Duration(1500 * time.Millisecond), Connections: 7})
+	same(t, c.Policies, []conf.Policy{{Match: "/queue/orders.**", Durable: "no", TTL: seconds(3600), Expired: "dead-letter",
+		MaxMessages: 10, MaxBytes: 1 << 20, Overflow: "drop-oldest", DeadLetter: "/dlq/all",
+		Redelivery: conf.Redelivery{Limit: 3, Delay: seconds(1), Backoff: 2, MaxDelay: seconds(60)}}})
 	same(t, c.Users, []conf.User{{Name: "alice", PasswordHash: hash, Groups: []string{"admin", "on-call"}}, {Name: "007", PasswordHash: hash}})
 	same(t, c.Log, conf.Log{Level: "debug", Format: "json"})
 	if got := c.Where("users[1].password_hash"); got != "gudok.yaml:20" {
@@ -197,15 +203,22 @@ var faults = map[string]string{
 	"websocket: {path: /healthz}":                         `gudok.yaml:1: websocket.path: "/healthz" is taken by something else (write /ws)`,
 
 	// values that do not fit together
-	"heartbeat:\n  min: 6m":        `gudok.yaml:2: heartbeat.min: "6m" is more than heartbeat.max, which is 5m`,
-	"heartbeat:\n  max: 500ms":     `gudok.yaml:2: heartbeat.max: "500ms" is less than heartbeat.min, which is 1s`,
-	"heartbeat: {send: 500ms}":     `gudok.yaml:1: heartbeat.send: "500ms" is not between heartbeat.min and heartbeat.max (write 0 or a value from 1s to 5m)`,
-	"heartbeat: {receive: 10m}":    `gudok.yaml:1: heartbeat.receive: "10m" is not between heartbeat.min and heartbeat.max (write 0 or a value from 1s to 5m)`,
-	"limits: {header_line: 64KiB}": `gudok.yaml:1: limits.header_line: "64KiB" is more than limits.header_bytes, which is 32KiB`,
-	"limits: {header_bytes: 4KiB}": `gudok.yaml:1: limits.header_bytes: "4KiB" is less than limits.header_line, which is 8KiB`,
-	"store: {engine: bolt}":        `gudok.yaml:1: store.engine: "bolt" is not there yet in this version (write memory)`,
-	"store: {engine: jetstream}":   `gudok.yaml:1: store.engine: "jetstream" is not there yet in this version (write memory)`,
-	"store: {engine: redis}":       `gudok.yaml:1: store.engine: "redis" is not known (write memory)`,
+	"heartbeat:\n  min: 6m":                                      `gudok.yaml:2: heartbeat.min: "6m" is more than heartbeat.max, which is 5m`,
+	"heartbeat:\n  max: 500ms":                                   `gudok.yaml:2: heartbeat.max: "500ms" is less than heartbeat.min, which is 1s`,
+	"heartbeat: {send: 500ms}":                                   `gudok.yaml:1: heartbeat.send: "500ms" is not between heartbeat.min and heartbeat.max (write 0 or a value from 1s to 5m)`,
+	"heartbeat: {receive: 10m}":                                  `gudok.yaml:1: heartbeat.receive: "10m" is not between heartbeat.min and heartbeat.max (write 0 or a value from 1s to 5m)`,
+	"limits: {header_line: 64KiB}":                               `gudok.yaml:1: limits.header_line: "64KiB" is more than limits.header_bytes, which is 32KiB`,
+	"limits: {header_bytes: 4KiB}":                               `gudok.yaml:1: limits.header_bytes: "4KiB" is less than limits.header_line, which is 8KiB`,
+	"store: {path: ''}":                                          `gudok.yaml:1: store.path: "" is no directory (write data)`,
+	"policies: [{ttl: 1s}]":                                      `gudok.yaml:1: policies[0].match: is missing or empty (name a destination, or write /queue/**)`,
+	"policies: [{match: queue/a}]":                               `gudok.yaml:1: policies[0].match: "queue/a" does not begin with /topic/, /queue/ or /dlq/ (write /queue/**)`,
+	"policies: [{match: /queue/**.a}]":                           `gudok.yaml:1: policies[0].match: "/queue/**.a" has "**" before its end (it stands for any number of segments)`,
+	"policies: [{match: /queue/a, dead_letter: x}]":              `gudok.yaml:1: policies[0].dead_letter: "x" is no queue (write /dlq/NAME, /queue/NAME or none)`,
+	"policies: [{match: /queue/a, overflow: drop}]":              `gudok.yaml:1: policies[0].overflow: "drop" is not known (write reject, drop-oldest)`,
+	"policies: [{match: /queue/a, overflow: drop-oldest}]":       `gudok.yaml:1: policies[0].overflow: "drop-oldest" needs a bound (set max_messages or max_bytes)`,
+	"policies: [{match: /queue/a, redelivery: {max_delay: 1s}}]": `gudok.yaml:1: policies[0].redelivery.max_delay: bounds nothing (set redelivery.delay too)`,
+	"store: {engine: jetstream}":                                 `gudok.yaml:1: store.engine: "jetstream" is not there yet in this version (write bolt or memory)`,
+	"store: {engine: redis}":                                     `gudok.yaml:1: store.engine: "redis" is not known (write bolt or memory)`,
 
 	// users
 	"users: alice":                                   `gudok.yaml:1: users: is a list (write [a, b], or - a in lines of their own)`,

@@ -41,6 +41,9 @@ func configure(path string) (*conf.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := policies(c.Policies); err != nil {
+		return nil, err
+	}
 	for i, u := range c.Users {
 		if err := auth.Check(u.PasswordHash); err != nil {
 			return nil, c.Refuse(fmt.Sprintf("users[%d].password_hash", i), err.Error())

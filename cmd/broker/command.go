@@ -14,6 +14,7 @@ const (
 	exitOK    = 0
 	exitError = 1
 	exitUsage = 2
+	exitDisk  = 74 // EX_IOERR of sysexits: the disk failed, what it holds is to be read anew
 )
 
 // command is a subcommand.
@@ -29,8 +30,10 @@ func commands() []command {
 		{"serve", "run the broker (the default)", serveHelp, runServe},
 		{"bench", "load a broker and measure it", benchHelp, runBench},
 		{"check", "check a configuration file and do nothing else", checkHelp, runCheck},
+		{"compact", "give back disk space, while no broker runs", compactHelp, runCompact},
 		{"passwd", "make a password hash for the configuration", passwdHelp, runPasswd},
 		{"pub", "send one message", pubHelp, runPub},
+		{"recover", "save what is intact of a damaged store", recoverHelp, runRecover},
 		{"sub", "subscribe and print what arrives", subHelp, runSub},
 		{"version", "print the version", versionHelp, runVersion},
 	}

@@ -10,13 +10,53 @@ import (
 	"github.com/gudokmq/gudok/conf"
 	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/bolt"
 	"github.com/gudokmq/gudok/store/memory"
 	"github.com/gudokmq/gudok/transport"
 )
 
-// newEngine picks the store; conf has refused engines that are not there.
-func newEngine(s conf.Store) store.Engine {
-	return memory.New(memory.Options{MaxBytes: int64(s.MaxSize)})
+// newEngine opens the store; conf has refused engines that are not there. fatal is called if the
+// disk fails so that nothing more can be promised.
+func newEngine(s conf.Store, ps *broker.Policies, log *slog.Logger, fatal func(error)) (store.Engine, error) {
+	if s.Engine == "memory" {
+		return memory.New(memory.Options{MaxBytes: int64(s.MaxSize), Expired: ps.Expired}), nil
+	}
+	minFree := int64(s.MinFree)
+	if minFree == 0 {
+		minFree = -1 // there 0 is a default
+	}
+	return bolt.Open(bolt.Options{
+		Path:    s.Path,
+		MaxSize: int64(s.MaxSize),
+		MinFree: minFree,
+		Expired: ps.Expired,
+		Fatal:   fatal,
+		Logger:  log,
+	})
+}
+
+// policies turns the file's into the broker's.
+func policies(list []conf.Policy) (*broker.Policies, error) {
+	out := make([]broker.Policy, len(list))
+	for i, p := range list {
+		out[i] = broker.Policy{
+			Match:       p.Match,
+			Volatile:    p.Durable == "no",
+			TTL:         time.Duration(p.TTL),
+			BuryExpired: p.Expired == "dead-letter",
+			MaxMessages: p.MaxMessages,
+			MaxBytes:    int64(p.MaxBytes),
+			DropOldest:  p.Overflow == "drop-oldest",
+			DeadLetter:  p.DeadLetter,
+			Redelivery: broker.Redelivery{
+				Limit:    p.Redelivery.Limit,
+				Delay:    time.Duration(p.Redelivery.Delay),
+				Backoff:  p.Redelivery.Backoff,
+				MaxDelay: time.Duration(p.Redelivery.MaxDelay),
+			},
+		}
+	}
+	return broker.NewPolicies(out)
 }
 
 // authenticator lets the users in, or anyone if there are none.

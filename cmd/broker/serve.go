@@ -73,7 +73,11 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 		log.Error("not all stopped in order", "err", err)
 	}
 	if failed != nil {
-		return f.fail(failed)
+		code := f.fail(failed)
+		if errors.As(failed, new(*diskError)) {
+			code = exitDisk
+		}
+		return code
 	}
 	log.Info("stopped")
 	return exitOK
@@ -113,7 +117,7 @@ type daemon struct {
 	bound  listeners
 
 	served sync.WaitGroup
-	failed chan error // one per listener at most
+	failed chan error // one per listener at most, and the store's
 }
 
 // start listens and serves, or leaves nothing behind.
@@ -122,7 +126,7 @@ func start(c *conf.Config, log *slog.Logger) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{conf: c, bound: bound, failed: make(chan error, 3)}
+	d := &daemon{conf: c, bound: bound, failed: make(chan error, 4)}
 	if err := d.build(log); err != nil {
 		bound.close()
 		return nil, err
@@ -143,9 +147,17 @@ func (d *daemon) build(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	engine := newEngine(d.conf.Store)
+	ps, err := policies(d.conf.Policies)
+	if err != nil {
+		return err
+	}
+	engine, err := newEngine(d.conf.Store, ps, log, func(err error) { d.failed <- &diskError{err} })
+	if err != nil {
+		return err
+	}
 	d.broker, err = broker.New(broker.Options{
 		Engine:    engine,
+		Policies:  ps,
 		Auth:      users,
 		Limits:    limits(d.conf.Limits),
 		HeartBeat: heartBeat(d.conf.HeartBeat),
@@ -247,8 +259,19 @@ func (d *daemon) greet(w io.Writer) {
 	} else {
 		line("Users", "any login or none is accepted, because only this machine can connect")
 	}
-	line("Queues", "in memory: in this version they do not survive a restart")
+	if d.conf.Store.Engine == "memory" {
+		line("Queues", "in memory: they do not survive a restart")
+	} else {
+		line("Queues", "durable, in "+d.conf.Store.Path)
+	}
 }
+
+// diskError is a store that can promise nothing more: the process must end, and start anew from
+// what is on the disk.
+type diskError struct{ err error }
+
+func (e *diskError) Error() string { return e.err.Error() }
+func (e *diskError) Unwrap() error { return e.err }
 
 func (d *daemon) endpoints() []admin.Endpoint {
 	var all []admin.Endpoint

@@ -19,7 +19,7 @@ func TestServeTellsWhereItIs(t *testing.T) {
 		"  TCP        " + s.at["TCP"],
 		"  Open       " + s.at["Open"] + " in a browser",
 		"  Users      any login or none is accepted, because only this machine can connect",
-		"  Queues     in memory: in this version they do not survive a restart",
+		"  Queues     durable, in data",
 	}
 	if got := strings.Join(s.said, "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("%s", got)

@@ -20,8 +20,8 @@ func TestMisuseIsToldInOneLine(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"frob"}, `broker: "frob" is no subcommand (use one of serve, bench, check, passwd, pub, sub, version; broker help tells more)`},
-		{[]string{"help", "frob"}, `broker: "frob" is no subcommand (use one of serve, bench, check, passwd, pub, sub, version; broker help tells more)`},
+		{[]string{"frob"}, `broker: "frob" is no subcommand (use one of serve, bench, check, compact, passwd, pub, recover, sub, version; broker help tells more)`},
+		{[]string{"help", "frob"}, `broker: "frob" is no subcommand (use one of serve, bench, check, compact, passwd, pub, recover, sub, version; broker help tells more)`},
 		{[]string{"-frob"}, `broker serve: flag provided but not defined: -frob (see: broker serve -h)`},
 		{[]string{"serve", "now"}, `broker serve: "now" is one argument too many (see: broker serve -h)`},
 		{[]string{"check", "-config"}, `broker check: flag needs an argument: -config (see: broker check -h)`},

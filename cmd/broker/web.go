@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gudokmq/gudok/broker/admin"
+	"github.com/gudokmq/gudok/conf"
 	"github.com/gudokmq/gudok/transport"
 )
 
@@ -21,7 +22,7 @@ func (d *daemon) serveHTTP(tlsConfig *tls.Config, log *slog.Logger) {
 		WebSocketPath: d.conf.WebSocket.Path,
 		Endpoints:     d.endpoints(),
 		Login:         len(d.conf.Users) > 0,
-		Store:         "Queues are in memory and do not survive a restart.",
+		Store:         storeText(d.conf.Store),
 	})))
 	// A WebSocket begins with an HTTP/1.1 request (RFC 6455, 4.1).
 	protocols := new(http.Protocols)
@@ -46,4 +47,12 @@ func (d *daemon) serveHTTP(tlsConfig *tls.Config, log *slog.Logger) {
 		}
 		return d.http.Serve(d.bound.http)
 	})
+}
+
+// storeText tells people where queues are kept.
+func storeText(s conf.Store) string {
+	if s.Engine == "memory" {
+		return "Queues are in memory and do not survive a restart."
+	}
+	return "Queues are durable, in " + s.Path + "."
 }
