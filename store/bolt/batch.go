@@ -1,6 +1,11 @@
 package bolt
 
-import "github.com/gudokmq/gudok/store/internal/queues"
+import (
+	"hash/crc32"
+
+	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/internal/queues"
+)
 
 // batch is what one commit does.
 type batch struct {
@@ -26,8 +31,9 @@ type owner struct {
 
 // bigOne is a body with a key of its own.
 type bigOne struct {
-	i        int
-	id, data []byte
+	i    int
+	id   string
+	data []byte
 }
 
 // settle gives the place of a message of this batch whose pending place is at; 0 if it is none, or
@@ -167,30 +173,33 @@ func (b *batch) encode(bufs *buffers) {
 		switch o.kind {
 		case opPublish:
 			if !o.skip {
-				b.add(describe(o.m, o.pos), []byte(o.m.ID), o.m.Data, owner{q: o.q, pos: o.pos})
+				b.add(bufs, o.m, o.pos, owner{q: o.q, pos: o.pos})
 			}
 		case opCommit:
 			for k, m := range o.tx.Messages {
 				if o.tx.Durable[k] {
 					// Finish will tell its queue.
-					b.add(describe(m, o.tx.Pos[k]), []byte(m.ID), m.Data, owner{})
+					b.add(bufs, m, o.tx.Pos[k], owner{})
 				}
 			}
 		}
 	}
 }
 
-// add appends a record whose crc is yet to be made.
-func (b *batch) add(r record, id, data []byte, w owner) {
-	r.crc = r.sum(id, data)
-	b.addWhole(r, id, data, w)
+// add appends the record of a message.
+func (b *batch) add(bufs *buffers, m *store.Message, pos uint64, w owner) {
+	r := describe(m, pos)
+	bufs.prefix = append(r.prefix(bufs.prefix[:0]), m.ID...)
+	id := bufs.prefix[len(bufs.prefix)-len(m.ID):]
+	r.crc = crc32.Update(crc32.Checksum(bufs.prefix, castagnoli), castagnoli, m.Data)
+	b.addWhole(r, id, m.Data, w)
 }
 
-// addWhole appends a record.
+// addWhole appends a record whose checksum is made. Of a body with a key of its own it keeps data.
 func (b *batch) addWhole(r record, id, data []byte, w owner) {
 	if r.bodyLen() > bigBody {
 		r.off = ownKey
-		b.big = append(b.big, bigOne{len(b.records), id, data})
+		b.big = append(b.big, bigOne{len(b.records), string(id), data})
 	} else {
 		r.off = uint32(len(b.bodies))
 		b.bodies = append(b.bodies, id...)
@@ -206,7 +215,7 @@ type buffers struct {
 	owners  []owner
 	index   []byte
 	bodies  []byte
-	marks   []byte
+	prefix  []byte
 }
 
 // keep takes the batch's buffers back, unless they have grown beyond the usual.

@@ -8,10 +8,7 @@ import (
 	"github.com/gudokmq/gudok/store"
 	"github.com/gudokmq/gudok/store/bolt"
 	"github.com/gudokmq/gudok/store/storetest"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func options(dir string, s storetest.Setup) bolt.Options {
 	return bolt.Options{

@@ -43,7 +43,7 @@ func (l *cleaner) look(b *bucket) {
 	}
 }
 
-// look considers a new commit.
+// fresh considers a new commit.
 func (l *cleaner) fresh(b *bucket) {
 	if b.n <= tinyRecords {
 		b.chosen = true
@@ -123,8 +123,9 @@ func (c *committer) release(mv *moves) {
 	c.cleaner.busy = false
 	for _, no := range mv.commits {
 		if b := c.buckets[no]; b != nil {
-			b.chosen = false
-			c.cleaner.look(b) // what was left of it for want of room
+			b.chosen = false // what was left of it for want of room comes next
+			c.cleaner.fresh(b)
+			c.cleaner.look(b)
 		}
 	}
 }

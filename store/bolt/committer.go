@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -43,12 +44,10 @@ type committer struct {
 	usage Usage
 }
 
-// fullNap is how soon the committer looks again whether a full disk has room.
-const fullNap = 200 * time.Millisecond
-
 // run writes whatever waits, as long as something does, until the journal has ended.
 func (c *committer) run() {
 	defer close(c.done)
+	debug.SetPanicOnFault(true) // a page that the disk cannot give is an error
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -68,7 +67,7 @@ func (c *committer) run() {
 		}
 		var nap <-chan time.Time
 		if len(c.owed) > 0 || c.j.full.Load() {
-			timer.Reset(fullNap)
+			timer.Reset(c.opts.fullNap)
 			nap = timer.C
 		}
 		select {
@@ -308,7 +307,7 @@ func (b *batch) write(log *bbolt.Bucket) error {
 		}
 	}
 	for _, g := range b.big {
-		if err := bk.Put(bigKey(g.i), append(slices.Clip(slices.Clone(g.id)), g.data...)); err != nil {
+		if err := bk.Put(bigKey(g.i), append([]byte(g.id), g.data...)); err != nil {
 			return err
 		}
 	}
@@ -478,7 +477,7 @@ func (c *committer) measure(tx *bbolt.Tx) {
 // lookAround decides whether there is room for messages; at most once in a while.
 func (c *committer) lookAround() {
 	now := time.Now()
-	if now.Sub(c.looked) < fullNap/4 {
+	if now.Sub(c.looked) < c.opts.fullNap/4 {
 		return
 	}
 	c.looked = now

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -103,7 +104,7 @@ func build(o *Options, path string, fill func(*bbolt.DB) error) error {
 	if err := o.hooks.at("create"); err != nil {
 		return err
 	}
-	db, err := bbolt.Open(path, 0o600, boltOptions(o))
+	db, err := openBolt(path, boltOptions(o))
 	if err != nil {
 		return err
 	}
@@ -230,7 +231,12 @@ func openBolt(path string, b *bbolt.Options) (db *bbolt.DB, err error) {
 			err = fmt.Errorf("%w: %v", ErrDamaged, p)
 		}
 	}()
-	return bbolt.Open(path, 0o600, b)
+	db, err = bbolt.Open(path, 0o600, b)
+	if errors.Is(err, syscall.ENOMEM) { // a limit on address space
+		b.InitialMmapSize = 0
+		db, err = bbolt.Open(path, 0o600, b)
+	}
+	return db, err
 }
 
 // allocSize is in which steps the file grows: big ones save syncs, small ones respect the bound.

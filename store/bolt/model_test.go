@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,6 +74,7 @@ type machine struct {
 	e         *Engine
 	queues    map[string][]*modelled
 	consumers map[string]*modelConsumer
+	full      atomic.Bool // the disk
 	pending   []*change
 	number    int
 	crashes   int
@@ -132,7 +136,9 @@ func (x *machine) consume(t *rapid.T) {
 		k.Consumer = c
 		x.consumers[queue] = k
 	}
-	x.settle()
+	if rapid.Bool().Draw(t, "settle") {
+		x.settle() // else what is not on the disk yet is delivered, and may be acknowledged
+	}
 	for range rapid.IntRange(1, 10).Draw(t, "n") {
 		want := x.ready(queue)
 		if want == nil {
@@ -255,6 +261,11 @@ func (x *machine) settle() {
 	}
 	x.pending = nil
 	for name, q := range x.queues {
+		for _, m := range q {
+			if m.removed.now() == never {
+				m.removed = nil // it is on loan as before
+			}
+		}
 		x.queues[name] = slices.DeleteFunc(q, func(m *modelled) bool {
 			return m.added.now() == never || m.removed.now() == sure
 		})
@@ -280,6 +291,24 @@ func (x *machine) check(t *rapid.T) {
 			x.same(t, got[i], m.m)
 		}
 	}
+}
+
+// fill has the disk full for a while.
+func (x *machine) fill(t *rapid.T) {
+	x.settle()
+	x.full.Store(true)
+	for range 3 {
+		x.commit(t)
+		x.publish(t)
+		x.ack(t)
+		x.nack(t)
+	}
+	x.full.Store(false)
+	x.settle()
+	for x.e.Full() {
+		time.Sleep(time.Millisecond)
+	}
+	x.check(t)
 }
 
 // restart closes the engine and opens it again.
@@ -415,7 +444,7 @@ func TestModel(t *testing.T) {
 	dirs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		x := &machine{t: t, queues: map[string][]*modelled{}, opts: Options{
-			MinFree: -1, Logger: quiet(), cleanAfter: time.Nanosecond,
+			MinFree: -1, Logger: quiet(), cleanAfter: time.Nanosecond, fullNap: time.Millisecond,
 			HotBytes: rapid.SampledFrom([]int64{1, 10_000, 0}).Draw(t, "hot"),
 		}}
 		var used []string
@@ -427,6 +456,12 @@ func TestModel(t *testing.T) {
 			}
 			used = append(used, dir)
 			return dir
+		}
+		x.opts.hooks.update = func() error {
+			if x.full.Load() {
+				return &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
+			}
+			return nil
 		}
 		x.open(x.dir())
 		defer func() {
@@ -440,7 +475,7 @@ func TestModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"publish": x.publish, "publishMore": x.publish, "consume": x.consume, "consumeMore": x.consume, "ack": x.ack,
 			"nack": x.nack, "release": x.release, "commit": x.commit, "purge": x.purge, "check": x.check,
-			"restart": x.restart, "crash": x.crash, "compact": x.compact,
+			"restart": x.restart, "fill": x.fill, "crash": x.crash, "compact": x.compact,
 		})
 		x.check(t)
 	})

@@ -53,6 +53,8 @@ type Options struct {
 
 	// cleanAfter is for how long a commit must be worth cleaning; 0 means 5 s.
 	cleanAfter time.Duration
+	// fullNap is how soon a full disk is looked at again; 0 means 200 ms.
+	fullNap time.Duration
 	// hooks are for tests.
 	hooks hooks
 }
@@ -93,6 +95,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.cleanAfter <= 0 {
 		o.cleanAfter = 5 * time.Second
+	}
+	if o.fullNap <= 0 {
+		o.fullNap = 200 * time.Millisecond
 	}
 	return o
 }

@@ -195,7 +195,7 @@ func (p *pages) element(g *page, i int) (element, error) {
 // take notes that a page is in use; false if it was already.
 func (p *pages) take(g *page) bool {
 	if p.seen == nil {
-		p.seen = make([]uint64, p.high/64+1)
+		p.seen = make([]uint64, uint64(p.size)/uint64(p.pageSize)/64+1) // read refuses what lies beyond
 	}
 	for id := g.id; id < g.id+uint64(g.length/int64(p.pageSize)); id++ {
 		if p.seen[id/64]&(1<<(id%64)) != 0 {

@@ -234,7 +234,7 @@ func (j *journal) isWriting() bool {
 
 // view is db.View, of which damage to the file makes an error instead of a panic.
 func view(db *bbolt.DB, f func(tx *bbolt.Tx) error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // also of a page that the disk cannot give
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the file is damaged: %v", p)

@@ -83,21 +83,17 @@ func (r *record) message(body []byte) *store.Message {
 	}
 }
 
-// sum is the checksum over all of the message, which ID and data, in one piece or two, make whole.
-func (r *record) sum(id, data []byte) uint32 {
-	var fixed [40]byte
+// prefix appends what the checksum covers in front of ID and data: all of the message but those.
+func (r *record) prefix(buf []byte) []byte {
 	b := binary.LittleEndian
-	b.PutUint64(fixed[0:], r.pos)
-	b.PutUint32(fixed[8:], r.dataLen)
-	b.PutUint16(fixed[12:], r.idLen)
-	b.PutUint16(fixed[14:], uint16(len(r.queue)))
-	fixed[16], fixed[17] = r.flags, r.priority
-	b.PutUint64(fixed[24:], uint64(r.expires))
-	b.PutUint64(fixed[32:], uint64(r.notBefore))
-	crc := crc32.Update(0, castagnoli, fixed[:])
-	crc = crc32.Update(crc, castagnoli, []byte(r.queue))
-	crc = crc32.Update(crc, castagnoli, id)
-	return crc32.Update(crc, castagnoli, data)
+	buf = b.AppendUint64(buf, r.pos)
+	buf = b.AppendUint32(buf, r.dataLen)
+	buf = b.AppendUint16(buf, r.idLen)
+	buf = b.AppendUint16(buf, uint16(len(r.queue)))
+	buf = append(buf, r.flags, r.priority)
+	buf = b.AppendUint64(buf, uint64(r.expires))
+	buf = b.AppendUint64(buf, uint64(r.notBefore))
+	return append(buf, r.queue...)
 }
 
 // index is what the key "0" of a commit holds.
@@ -233,7 +229,7 @@ func (r *record) body(bodies, own []byte) ([]byte, error) {
 	if len(raw) != r.bodyLen() {
 		return nil, fmt.Errorf("%w: %d bytes, want %d", errBody, len(raw), r.bodyLen())
 	}
-	if r.sum(raw[:r.idLen], raw[r.idLen:]) != r.crc {
+	if crc32.Update(crc32.Checksum(r.prefix(nil), castagnoli), castagnoli, raw) != r.crc {
 		return nil, errBody
 	}
 	return raw, nil

@@ -52,6 +52,7 @@ func Run(t *testing.T, o Options) {
 		limitCases, manageCases, closeCases)
 	if o.Reopen != nil {
 		cases = append(cases, reopenCases...)
+		cases = append(cases, moreReopenCases...)
 	}
 	if o.Binder {
 		cases = append(cases, binderCases...)
