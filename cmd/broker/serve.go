@@ -55,6 +55,7 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 	}
 	log := newLogger(c.Log, stderr)
 	slog.SetDefault(log)
+	signal.Ignore(syscall.SIGPIPE) // who reads the log may go; the drain must not end with that
 	warnOfFiles(log, c.Limits.Connections)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
