@@ -19,14 +19,12 @@ import (
 type pipe struct {
 	in, out *buffer
 	dec     *stompframe.Decoder
-	fed     bool
 
 	mu     sync.Mutex
 	code   int
 	reason string
 	last   int64
 	stop   bool
-	chunk  []byte
 }
 
 func newPipe(window int) *pipe {

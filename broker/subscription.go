@@ -162,6 +162,3 @@ func (sub *subscription) unclaim(hs []held) {
 		sub.unacked[i] = h
 	}
 }
-
-// holding is how many messages it has not acknowledged. queue.mu is held.
-func (sub *subscription) holding() int { return len(sub.unacked) - sub.settled }

@@ -203,8 +203,9 @@ func (c *wsConn) nextMessage() error {
 // readMessage feeds the decoder what has come of the message; it waits if that is nothing.
 func (c *wsConn) readMessage() error {
 	c.sock.begin(true)
-	n, err := c.msg.Read(nil) // reads no further than a fragment's header, which waits without a buffer
+	_, err := c.msg.Read(nil) // reads no further than a fragment's header, which waits without a buffer
 	if err == nil {
+		n := 0
 		p := c.one[:]
 		if have := c.br.Buffered() + len(c.early); have > 0 {
 			c.buf = chunks.Get().(*chunk)

@@ -14,7 +14,6 @@ import (
 type benchFlags struct {
 	load.Options
 	url, login, passcode, host string
-	noWarmup                   bool
 }
 
 // parse reads the flags of one load and makes the plan.
