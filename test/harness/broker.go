@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,6 +27,7 @@ type Broker struct {
 	WS, Path, TCP string
 
 	t    testing.TB
+	opts Options
 	cmd  *exec.Cmd
 	done chan struct{} // closed once the process was waited for
 
@@ -40,19 +42,56 @@ var (
 	tcpLine = regexp.MustCompile(`\bstomp(?:\+ssl|s)?://([^/\s]+)`)
 )
 
+// Options say how a broker is run; the zero value runs it as a newcomer would.
+type Options struct {
+	// Dir is the working directory, where the configuration and by default the data go; empty
+	// means one of the test's own. Brokers started one after the other in the same directory are
+	// restarts of each other.
+	Dir string
+	// Env is added to the environment; nothing else there begins with GUDOK_.
+	Env []string
+	// Under is a command line to run the broker under, such as strace's.
+	Under []string
+	// Quiet leaves what the broker printed out of the report of a failed test: the test tells what
+	// matters of it.
+	Quiet bool
+}
+
 // Start starts a broker with this configuration (YAML, may be empty) and returns once it has
 // printed its addresses. Listeners not named in it are on free ports of 127.0.0.1; it runs in a
 // directory of the test, where its data goes. The broker is stopped when the test ends, and must then end well.
 func Start(t testing.TB, config string) *Broker {
 	t.Helper()
-	b := &Broker{t: t, done: make(chan struct{})}
-	file := writeConfig(t, config)
-	b.cmd = exec.Command(Build(t), "-config", file)
+	return StartWith(t, config, Options{})
+}
+
+// StartWith is Start with options.
+func StartWith(t testing.TB, config string, o Options) *Broker {
+	t.Helper()
+	b, err := TryStart(t, config, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TryStart is StartWith for a broker that may refuse to start: then the error tells what it said,
+// and [Broker.Exited] its exit code.
+func TryStart(t testing.TB, config string, o Options) (*Broker, error) {
+	t.Helper()
+	b := &Broker{t: t, opts: o, done: make(chan struct{})}
+	file := writeConfig(t, config, o.Dir)
+	line := append(slices.Clone(o.Under), Build(t), "-config", file)
+	b.cmd = exec.Command(line[0], line[1:]...)
 	b.cmd.Dir = filepath.Dir(file)
 	for _, kv := range os.Environ() {
 		if !strings.HasPrefix(kv, "GUDOK_") {
 			b.cmd.Env = append(b.cmd.Env, kv)
 		}
+	}
+	b.cmd.Env = append(b.cmd.Env, o.Env...)
+	if len(o.Under) > 0 {
+		b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that signals reach both
 	}
 	stdout, w := io.Pipe()
 	b.cmd.Stdout = w
@@ -70,7 +109,7 @@ func Start(t testing.TB, config string) *Broker {
 	}()
 	t.Cleanup(func() {
 		b.Stop()
-		if t.Failed() {
+		if t.Failed() && !o.Quiet {
 			t.Logf("broker said:\n%s", b.Output())
 		}
 	})
@@ -80,15 +119,38 @@ func Start(t testing.TB, config string) *Broker {
 	select {
 	case <-ready:
 	case <-b.done:
-		t.Fatalf("broker ended before it was ready: %v\n%s", b.exit(), b.Output())
+		b.end()
+		return b, fmt.Errorf("broker ended before it was ready: %w\n%s", b.exit(), b.Output())
 	case <-time.After(2 * Patience):
-		t.Fatalf("broker printed no addresses\n%s", b.Output())
+		b.Kill()
+		return b, fmt.Errorf("broker printed no addresses\n%s", b.Output())
 	}
-	return b
+	return b, nil
+}
+
+// Exited waits until the broker has ended by itself and gives its exit code; -1 if a signal ended
+// it. The test fails if it goes on for longer than d.
+func (b *Broker) Exited(d time.Duration) int {
+	b.t.Helper()
+	select {
+	case <-b.done:
+	case <-time.After(d):
+		b.t.Fatalf("broker did not end by itself within %v\n%s", d, b.Output())
+	}
+	b.end()
+	return b.cmd.ProcessState.ExitCode()
+}
+
+// Signal sends a signal to the broker, and to what it runs under.
+func (b *Broker) Signal(sig syscall.Signal) error {
+	if len(b.opts.Under) > 0 {
+		return syscall.Kill(-b.cmd.Process.Pid, sig)
+	}
+	return b.cmd.Process.Signal(sig)
 }
 
 // writeConfig completes the configuration with free ports and the test's directory.
-func writeConfig(t testing.TB, config string) string {
+func writeConfig(t testing.TB, config, dir string) string {
 	t.Helper()
 	var all map[string]any
 	if err := yaml.Unmarshal([]byte(config), &all); err != nil {
@@ -97,7 +159,9 @@ func writeConfig(t testing.TB, config string) string {
 	if all == nil {
 		all = map[string]any{}
 	}
-	dir := t.TempDir()
+	if dir == "" {
+		dir = t.TempDir()
+	}
 	for _, d := range []struct{ group, key, value string }{
 		{"http", "listen", "127.0.0.1:0"},
 		{"tcp", "listen", "127.0.0.1:0"},
@@ -184,8 +248,8 @@ func (b *Broker) Stop() {
 	if !b.end() {
 		return
 	}
-	err := b.cmd.Process.Signal(syscall.SIGTERM)
-	if err != nil && !errors.Is(err, os.ErrProcessDone) {
+	err := b.Signal(syscall.SIGTERM)
+	if err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
 		b.t.Errorf("stop broker: %v", err)
 	}
 	select {
@@ -210,7 +274,8 @@ func (b *Broker) Kill() {
 	if !b.end() {
 		return
 	}
-	if err := b.cmd.Process.Kill(); err != nil {
+	err := b.Signal(syscall.SIGKILL)
+	if err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
 		b.t.Errorf("kill broker: %v", err)
 	}
 	<-b.done

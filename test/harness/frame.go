@@ -59,6 +59,11 @@ var ours = []string{"message-id", "subscription", "ack", "redelivered", "deliver
 // serverID is what ids made by the broker consist of.
 var serverID = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
+// Parse is how a [Client] reads, for tests with a client of their own: it takes one server frame
+// from the front of buf, or tells with n == 0 that it is not whole yet. version is what was
+// negotiated, empty before CONNECTED. Every departure from the specification is an error.
+func Parse(buf []byte, version string) (f *Frame, n int, err error) { return parse(buf, version) }
+
 // parse takes one server frame from the front of buf, or tells with n == 0 that it is not whole
 // yet. version is what was negotiated, empty before CONNECTED. Every departure from the
 // specification is an error.

@@ -1,0 +1,309 @@
+package durability
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+
+	"github.com/gudokmq/gudok/test/harness"
+)
+
+// publisher sends numbered messages, of which some number are on their way at a time. Its numbers go on over
+// the lives of the broker.
+type publisher struct {
+	l    *ledger
+	name string
+	seq  int
+	rnd  *rand.Rand
+}
+
+func newPublisher(l *ledger, name string, rnd *rand.Rand) *publisher {
+	return &publisher{l: l, name: name, rnd: rand.New(rand.NewPCG(rnd.Uint64(), 1))}
+}
+
+// next makes the next message: what the ledger knows of it, its headers and its body.
+func (p *publisher) next() (entry, string, []byte) {
+	p.seq++
+	n := 1 + p.rnd.IntN(400)
+	switch p.rnd.IntN(100) {
+	case 0:
+		n = 64<<10 + p.rnd.IntN(20<<10)
+	case 1, 2, 3:
+		n = 4000 + p.rnd.IntN(8000)
+	}
+	body := make([]byte, n)
+	for i := 0; i < n; i += 8 {
+		v := p.rnd.Uint64()
+		for j := i; j < min(i+8, n); j++ {
+			body[j] = byte(v >> (8 * (j - i)))
+		}
+	}
+	e := entry{key: key{pub: p.name, seq: p.seq}, sum: sumOf(p.name, p.seq, body)}
+	return e, fmt.Sprintf("x-pub:%s\nx-seq:%d\nx-sum:%s\n%s", p.name, p.seq, e.sum, odd), body
+}
+
+// window bounds what is on its way.
+type window struct {
+	slots chan struct{}
+	gone  <-chan struct{}
+}
+
+func newWindow(n int, gone <-chan struct{}) window { return window{make(chan struct{}, n), gone} }
+
+func (w window) enter() bool {
+	select {
+	case w.slots <- struct{}{}:
+		return true
+	case <-w.gone:
+		return false
+	}
+}
+
+func (w window) leave() { <-w.slots }
+
+// run sends to the queues in turn, each message with a receipt, until the broker or stop ends it.
+func (p *publisher) run(k *link, outstanding int, queues []string, stop <-chan struct{}) {
+	w := newWindow(outstanding, k.gone)
+	for i := 0; ; i++ {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		if !w.enter() || p.one(k, queues[i%len(queues)], w.leave) != nil {
+			return
+		}
+	}
+}
+
+// one sends one message with a receipt.
+func (p *publisher) one(k *link, queue string, then func()) error {
+	e, headers, body := p.next()
+	es := p.l.intend(e, []string{queue}, nil)
+	return k.send("SEND\ndestination:"+queue+"\n"+headers, body, func() {
+		p.l.receipted(es)
+		then()
+	})
+}
+
+// topic sends to a topic with durable subscriptions, which get a message all or none of them.
+func (p *publisher) topic(k *link, outstanding int, topic string, labels []string, stop <-chan struct{}) {
+	w := newWindow(outstanding, k.gone)
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		if !w.enter() {
+			return
+		}
+		u := p.l.unit()
+		e, headers, body := p.next()
+		p.l.intend(e, labels, u)
+		p.l.asked(u)
+		if k.send("SEND\ndestination:"+topic+"\n"+headers, body, func() {
+			p.l.committed(u)
+			w.leave()
+		}) != nil {
+			return
+		}
+	}
+}
+
+// transactions sends to all of the queues in each transaction.
+func (p *publisher) transactions(k *link, outstanding int, queues []string, stop <-chan struct{}) {
+	w := newWindow(outstanding, k.gone)
+	for n := 0; ; n++ {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		if !w.enter() || p.transaction(k, fmt.Sprint("t", n), queues, w.leave) != nil {
+			return
+		}
+	}
+}
+
+func (p *publisher) transaction(k *link, id string, queues []string, then func()) error {
+	u := p.l.unit()
+	if err := k.send("BEGIN\ntransaction:"+id+"\n", nil, nil); err != nil {
+		return err
+	}
+	for _, q := range queues {
+		e, headers, body := p.next()
+		p.l.intend(e, []string{q}, u)
+		if err := k.send("SEND\ndestination:"+q+"\ntransaction:"+id+"\n"+headers, body, nil); err != nil {
+			return err
+		}
+	}
+	p.l.asked(u)
+	return k.send("COMMIT\ntransaction:"+id+"\n", nil, func() {
+		p.l.committed(u)
+		then()
+	})
+}
+
+// mode is how a consumer acknowledges.
+type mode string
+
+const (
+	auto       mode = "auto"
+	cumulative mode = "client"
+	individual mode = "client-individual"
+	forwarding mode = "forwarding" // each message goes on to another queue in a transaction
+)
+
+// consumer takes the messages of one queue.
+type consumer struct {
+	l       *ledger
+	k       *link
+	queue   string // its label
+	headers string // of SUBSCRIBE: destination, and durable
+	mode    mode
+	rnd     *rand.Rand
+	// prompt acknowledges everything at once; else some of it is kept for a while, and the
+	// subscription is renewed now and then.
+	prompt bool
+	onward *publisher // forwarding: who sends on
+	to     string     // forwarding: where
+	seen   func(e *entry)
+
+	mu      sync.Mutex
+	id      int
+	current *reading
+	old     *reading // ended, not confirmed
+	kept    []waiting
+	since   int // deliveries in this subscription
+}
+
+type waiting struct {
+	e   *entry
+	ack string
+}
+
+// subscribe subscribes and waits for the receipt.
+func (c *consumer) subscribe() error {
+	c.k.message = c.message
+	return c.k.call(c.head(), nil)
+}
+
+// head makes a new reading and the SUBSCRIBE for it.
+func (c *consumer) head() string {
+	c.mu.Lock()
+	c.id++
+	c.current, c.since = newReading(c.queue), 0
+	c.mu.Unlock()
+	ack := c.mode
+	if ack == forwarding {
+		ack = individual
+	}
+	return fmt.Sprintf("SUBSCRIBE\nid:%s\nack:%s\n%s", c.name(), ack, c.headers)
+}
+
+// message takes one message. It runs on the link's goroutine.
+func (c *consumer) message(sub string, f *harness.Frame) {
+	c.mu.Lock()
+	r := c.current
+	if c.old != nil {
+		r = c.old // what was on its way
+	}
+	c.since++
+	c.mu.Unlock()
+	k, sum := keyOf(f, c.queue)
+	e := c.l.delivered(r, k, sum, f.Value("redelivered") == "true")
+	if e == nil {
+		return
+	}
+	if c.old == nil {
+		c.settle(e, f.Value("ack"))
+	}
+	if c.seen != nil {
+		c.seen(e)
+	}
+}
+
+func (c *consumer) settle(e *entry, ack string) {
+	switch c.mode {
+	case auto:
+		// The broker took it for consumed as it was sent.
+	case individual:
+		if !c.prompt && c.rnd.IntN(8) == 0 && len(c.kept) < 40 {
+			c.kept = append(c.kept, waiting{e, ack})
+			return
+		}
+		c.acknowledge([]*entry{e}, ack)
+		if len(c.kept) >= 40 {
+			for _, w := range c.kept {
+				c.acknowledge([]*entry{w.e}, w.ack)
+			}
+			c.kept = nil
+		}
+		if !c.prompt && c.since > 100 && c.rnd.IntN(100) == 0 {
+			c.renew()
+		}
+	case cumulative:
+		c.kept = append(c.kept, waiting{e, ack})
+		if c.prompt || len(c.kept) >= 50 || c.rnd.IntN(10) == 0 {
+			var es []*entry
+			for _, w := range c.kept {
+				es = append(es, w.e)
+			}
+			c.kept = nil
+			c.acknowledge(es, ack)
+		}
+	case forwarding:
+		c.forward(e, ack)
+	}
+}
+
+func (c *consumer) acknowledge(es []*entry, ack string) {
+	c.l.acking(es, nil)
+	_ = c.k.send("ACK\nid:"+ack+"\n", nil, func() { c.l.acked(es) })
+}
+
+// renew ends the subscription, which gives back what is kept, and makes another.
+func (c *consumer) renew() {
+	c.mu.Lock()
+	r := c.current
+	c.old = r
+	id := c.id
+	c.mu.Unlock()
+	c.kept = nil
+	c.l.ending(r)
+	_ = c.k.send(fmt.Sprintf("UNSUBSCRIBE\nid:s%d\n", id), nil, func() {
+		c.l.ended(r)
+		c.mu.Lock()
+		c.old = nil
+		c.mu.Unlock()
+		_ = c.k.send(c.head(), nil, nil)
+	})
+}
+
+// forward acknowledges a message and sends another on, in one transaction.
+func (c *consumer) forward(e *entry, ack string) {
+	u := c.l.unit()
+	id := "f" + ack
+	m, headers, body := c.onward.next()
+	c.l.intend(m, []string{c.to}, u)
+	c.l.acking([]*entry{e}, u)
+	if c.k.send("BEGIN\ntransaction:"+id+"\n", nil, nil) != nil ||
+		c.k.send("ACK\nid:"+ack+"\ntransaction:"+id+"\n", nil, nil) != nil ||
+		c.k.send("SEND\ndestination:"+c.to+"\ntransaction:"+id+"\n"+headers, body, nil) != nil {
+		return
+	}
+	c.l.asked(u)
+	_ = c.k.send("COMMIT\ntransaction:"+id+"\n", nil, func() { c.l.committed(u) })
+}
+
+// name is the id of the current subscription.
+func (c *consumer) name() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if strings.Contains(c.headers, "durable:true") {
+		return "news" // the name of a durable subscription
+	}
+	return fmt.Sprint("s", c.id)
+}

@@ -1,0 +1,335 @@
+package durability
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// key is one message in one queue.
+type key struct {
+	pub   string
+	seq   int
+	queue string // of a durable subscription: its label in the test
+}
+
+// entry is what is known of a message.
+type entry struct {
+	key
+	sum     string
+	life    int   // in which it was sent
+	expires int64 // Unix milliseconds; 0 never
+	auto    bool  // its queue is consumed without acknowledgements
+	tx      *unit // sent within
+
+	receipted  bool // the broker promised to keep it
+	delivered  int
+	last       int      // life of the last delivery
+	held       *reading // who has it on loan, in that life
+	ackSent    bool
+	ackTx      *unit // acknowledged within
+	ackPromise bool  // the broker promised never to deliver it again
+}
+
+// unit is what must happen as a whole or not at all: a transaction, or one message to several queues.
+type unit struct {
+	life      int
+	asked     bool // COMMIT, or the one SEND, is on its way
+	receipted bool
+	sends     []*entry
+	acks      []*entry
+}
+
+// reading is one subscription from SUBSCRIBE to its end.
+type reading struct {
+	queue string
+	last  map[string]int // by publisher
+	got   []*entry
+}
+
+func newReading(queue string) *reading { return &reading{queue: queue, last: map[string]int{}} }
+
+// ledger is what all clients of a test have seen, over all lives of the broker. Its methods may be
+// called from any goroutine; what is wrong is noted, not told at once.
+type ledger struct {
+	mu      sync.Mutex
+	life    int
+	entries map[key]*entry
+	units   []*unit
+	first   map[[2]string]int // publisher, queue: the last that was delivered for the first time
+	torn    map[string]bool   // queues whose consumer ended while messages were on their way
+	wrong   []string
+	counts  struct{ intents, receipts, deliveries, acks, ackReceipts, again, unread, errors int }
+	target  int // so many receipts
+	reached chan struct{}
+}
+
+func newLedger() *ledger {
+	return &ledger{entries: map[key]*entry{}, first: map[[2]string]int{}, torn: map[string]bool{}}
+}
+
+const maxWrong = 25
+
+// fault notes what is wrong. The caller holds l.mu.
+func (l *ledger) fault(format string, args ...any) {
+	if len(l.wrong) < maxWrong {
+		l.wrong = append(l.wrong, fmt.Sprintf("life %d: ", l.life)+fmt.Sprintf(format, args...))
+	} else if len(l.wrong) == maxWrong {
+		l.wrong = append(l.wrong, "and more")
+	}
+}
+
+// report is fault from outside.
+func (l *ledger) report(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fault(format, args...)
+}
+
+// begin begins a life of the broker; the channel is closed after so many receipts for messages.
+func (l *ledger) begin(receipts int) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.life++
+	l.target = l.counts.receipts + receipts
+	l.reached = make(chan struct{})
+	return l.reached
+}
+
+// intend notes a message that is about to be sent to each of its queues.
+func (l *ledger) intend(e entry, queues []string, u *unit) []*entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var es []*entry
+	for _, q := range queues {
+		c := e
+		c.queue, c.life, c.tx, c.auto = q, l.life, u, q == qAuto
+		l.entries[c.key] = &c
+		es = append(es, &c)
+		l.counts.intents++
+	}
+	if u != nil {
+		u.sends = append(u.sends, es...)
+	}
+	return es
+}
+
+// unit begins one.
+func (l *ledger) unit() *unit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	u := &unit{life: l.life}
+	l.units = append(l.units, u)
+	return u
+}
+
+// asked notes that the frame is about to be sent that makes the unit happen.
+func (l *ledger) asked(u *unit) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	u.asked = true
+}
+
+// receipted notes the broker's promise for messages.
+func (l *ledger) receipted(es []*entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range es {
+		e.receipted = true
+	}
+	l.count(len(es))
+}
+
+// committed notes the broker's promise for a unit.
+func (l *ledger) committed(u *unit) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	u.receipted = true
+	for _, e := range u.sends {
+		e.receipted = true
+	}
+	for _, e := range u.acks {
+		e.ackPromise = true
+	}
+	l.counts.ackReceipts += len(u.acks)
+	l.count(len(u.sends))
+}
+
+// count counts receipts. The caller holds l.mu.
+func (l *ledger) count(n int) {
+	was := l.counts.receipts
+	l.counts.receipts += n
+	if l.reached != nil && was < l.target && l.counts.receipts >= l.target {
+		close(l.reached)
+	}
+}
+
+// delivered notes a delivery and looks at it from all sides. It gives nil for a message that nobody
+// sent.
+func (l *ledger) delivered(r *reading, k key, sum string, redelivered bool) *entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counts.deliveries++
+	e := l.entries[k]
+	switch {
+	case e == nil:
+		l.fault("phantom: %v was never sent there", k)
+		return nil
+	case e.sum != sum:
+		l.fault("altered: %v came with the sum %s, sent was %s", k, sum, e.sum)
+	case e.ackPromise:
+		l.fault("resurrected: %v, its acknowledgement was receipted (sent in life %d, delivered %d times)", k, e.life, e.delivered)
+	case e.tx != nil && !e.tx.asked:
+		l.fault("half a transaction: %v is not committed", k)
+	case e.held != nil && e.last == l.life:
+		l.fault("twice: %v is on loan already", k)
+	}
+	if e.expires > 0 && time.Now().UnixMilli() > e.expires+slack.Milliseconds() {
+		l.fault("expired: %v came %d ms after its time", k, time.Now().UnixMilli()-e.expires)
+	}
+	if e.delivered > 0 && e.last == l.life && !redelivered {
+		l.fault("redelivered flag: %v came again without it", k)
+	}
+	if e.delivered == 0 && redelivered && !l.torn[e.queue] {
+		l.fault("redelivered flag: %v has it the first time", k)
+	}
+	if last, ok := r.last[k.pub]; ok && k.seq <= last {
+		l.fault("out of order: %v after %d of the same publisher", k, last)
+	}
+	r.last[k.pub] = k.seq
+	if e.delivered == 0 {
+		pq := [2]string{k.pub, e.queue}
+		if last, ok := l.first[pq]; ok && k.seq <= last {
+			l.fault("out of order: %v the first time after %d of the same publisher", k, last)
+		}
+		l.first[pq] = k.seq
+	} else {
+		l.counts.again++
+	}
+	e.delivered++
+	e.last, e.held = l.life, r
+	e.ackSent, e.ackTx = false, nil // it had no effect
+	r.got = append(r.got, e)
+	return e
+}
+
+// slack is how late a message may come that expires: it was on its way.
+const slack = time.Second
+
+// acking notes that acknowledgements are about to be sent, within u or for themselves.
+func (l *ledger) acking(es []*entry, u *unit) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counts.acks += len(es)
+	for _, e := range es {
+		if u != nil {
+			e.ackTx = u
+			u.acks = append(u.acks, e)
+		} else {
+			e.ackSent = true
+		}
+	}
+}
+
+// acked notes the broker's promise for acknowledgements.
+func (l *ledger) acked(es []*entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range es {
+		e.ackPromise = true
+		l.counts.ackReceipts++
+	}
+}
+
+// ended notes that a subscription has ended in order: what it held and did not acknowledge may come
+// again.
+func (l *ledger) ended(r *reading) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range r.got {
+		if e.held == r && !e.ackSent && (e.ackTx == nil || !e.ackTx.asked) {
+			e.held = nil
+		}
+	}
+}
+
+// ending notes that a subscription ends while messages may be on their way to it.
+func (l *ledger) ending(r *reading) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.torn[r.queue] = true
+}
+
+// outcome is what the ledger says once everything has been drained.
+type outcome struct {
+	missing map[int]int // by life: what was sent, not promised, and is not there
+	autoGap int         // of the queue without acknowledgements: promised, and lost on its way to the consumer
+}
+
+// settle judges what can be told at the end only.
+func (l *ledger) settle() outcome {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	o := outcome{missing: map[int]int{}}
+	for _, u := range l.units {
+		l.settleUnit(u)
+	}
+	lost := 0
+	order := slices.SortedFunc(maps.Values(l.entries), func(a, b *entry) int {
+		return strings.Compare(fmt.Sprintf("%s %s %9d", a.queue, a.pub, a.seq), fmt.Sprintf("%s %s %9d", b.queue, b.pub, b.seq))
+	})
+	for _, e := range order {
+		switch {
+		case !e.receipted && e.delivered == 0:
+			o.missing[e.life]++
+		case !e.receipted || e.ackSent || e.expires > 0:
+		case e.auto && e.delivered > 0:
+		case e.auto:
+			o.autoGap++
+		default:
+			lost++
+			l.fault("lost: %v of life %d was receipted, delivered %d times (last in life %d), never acknowledged, and is gone",
+				e.key, e.life, e.delivered, e.last)
+		}
+	}
+	if lost > 0 {
+		l.wrong = append(l.wrong, fmt.Sprintf("lost in all: %d", lost))
+	}
+	return o
+}
+
+// settleUnit judges whether a unit happened as a whole. The caller holds l.mu.
+func (l *ledger) settleUnit(u *unit) {
+	there, absent := 0, 0
+	for _, e := range u.sends {
+		switch {
+		case e.auto || e.expires > 0: // may go by itself
+		case e.delivered > 0:
+			there++
+		default:
+			absent++
+		}
+	}
+	if there > 0 && absent > 0 {
+		l.fault("half a transaction: %d of its messages are there, %d are not; one is %v", there, absent, u.sends[0].key)
+	}
+	happened := u.receipted || there > 0
+	for _, e := range u.acks {
+		if happened && e.delivered > 0 && e.last > u.life {
+			l.fault("half a transaction: its messages are there, and %v, which it acknowledged, was delivered again", e.key)
+		}
+		if happened || u.asked && len(u.sends) == 0 {
+			e.ackSent = true
+		}
+	}
+}
+
+// faults are what is wrong so far.
+func (l *ledger) faults() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.wrong)
+}

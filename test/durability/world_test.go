@@ -1,0 +1,281 @@
+package durability
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gudokmq/gudok/test/harness"
+)
+
+// The queues of the load, and how each is consumed.
+const (
+	qIndividual = "/queue/one.individual"
+	qCumulative = "/queue/two.cumulative"
+	qAuto       = "/queue/three.auto"
+	qBacklog    = "/queue/four.backlog" // consumed now and then
+	qForward    = "/queue/five.in"      // each message goes on to
+	qForwarded  = "/queue/six.out"
+	topicNews   = "/topic/news"
+	// The labels of the durable subscriptions to it: one consumed always, one now and then.
+	subAlways = "durable web1"
+	subSeldom = "durable web2"
+)
+
+// world is a broker that dies again and again, and everything around it.
+type world struct {
+	t      *testing.T
+	l      *ledger
+	rnd    *rand.Rand
+	dir    string        // of the configuration
+	config func() string // of the next life
+	broker *harness.Broker
+	pubs   map[string]*publisher
+	stats  struct{ void, inFlight int }
+}
+
+func newWorld(t *testing.T, rnd *rand.Rand, data string) *world {
+	w := &world{t: t, l: newLedger(), rnd: rnd, dir: t.TempDir(), pubs: map[string]*publisher{}}
+	w.config = func() string { return configFor(data) }
+	return w
+}
+
+// configFor is a configuration with durable queues in a directory.
+func configFor(data string) string {
+	return fmt.Sprintf("store: {engine: bolt, path: %s, min_free: 0}\nlimits: {unacked: 10000}\n", data)
+}
+
+// start begins a life of the broker.
+func (w *world) start(under ...string) {
+	w.t.Helper()
+	w.broker = harness.StartWith(w.t, w.config(), harness.Options{Dir: w.dir, Env: environment(), Quiet: true, Under: under})
+}
+
+// publisher gives the publisher of that name, the same in all lives.
+func (w *world) publisher(name string) *publisher {
+	if w.pubs[name] == nil {
+		w.pubs[name] = newPublisher(w.l, name, w.rnd)
+	}
+	return w.pubs[name]
+}
+
+func (w *world) dial(clientID string) *link {
+	w.t.Helper()
+	k := dial(w.t, w.l, w.broker.TCP, clientID)
+	if k == nil {
+		w.t.Fatalf("no connection\n%s", w.broker.Output())
+	}
+	return k
+}
+
+// consume makes a consumer on a connection of its own.
+func (w *world) consume(queue string, m mode) *consumer {
+	w.t.Helper()
+	c := &consumer{l: w.l, queue: queue, mode: m, rnd: rand.New(rand.NewPCG(w.rnd.Uint64(), 2))}
+	client := ""
+	switch queue {
+	case subAlways, subSeldom:
+		client = strings.TrimPrefix(queue, "durable ")
+		c.headers = "destination:" + topicNews + "\ndurable:true\n"
+		c.prompt = true
+	default:
+		c.headers = "destination:" + queue + "\n"
+	}
+	c.k = w.dial(client)
+	if m == forwarding {
+		c.onward, c.to = w.publisher("forward"), qForwarded
+	}
+	return c
+}
+
+func (w *world) subscribe(queue string, m mode) *consumer {
+	w.t.Helper()
+	c := w.consume(queue, m)
+	if err := c.subscribe(); err != nil {
+		w.t.Fatalf("subscribe to %s: %v\n%s", queue, err, w.broker.Output())
+	}
+	return c
+}
+
+// minimum is how many receipts for messages a cycle must bring, or it is void.
+const minimum = 200
+
+// cycle is one life under load, ended by stop at a moment that chance decides. It returns once
+// every client has read all that came.
+func (w *world) cycle(receipts int, stop func()) {
+	w.t.Helper()
+	w.start()
+	reached := w.l.begin(receipts)
+	w.l.mu.Lock()
+	before := w.l.counts
+	w.l.mu.Unlock()
+
+	cs := []*consumer{
+		w.subscribe(subAlways, individual),
+		w.subscribe(qIndividual, individual), w.subscribe(qCumulative, cumulative), w.subscribe(qAuto, auto),
+		w.subscribe(qForward, forwarding),
+	}
+	if w.l.life == 1 || w.rnd.IntN(4) == 0 {
+		cs = append(cs, w.subscribe(subSeldom, individual))
+	}
+	if w.rnd.IntN(4) == 0 {
+		cs = append(cs, w.subscribe(qBacklog, individual))
+	}
+	if w.rnd.IntN(4) == 0 {
+		cs = append(cs, w.subscribe(qForwarded, cumulative))
+	}
+	links := []*link{}
+	for _, c := range cs {
+		links = append(links, c.k)
+	}
+	var load sync.WaitGroup
+	quit := make(chan struct{})
+	run := func(f func(k *link)) {
+		k := w.dial("")
+		links = append(links, k)
+		load.Go(func() { f(k) })
+	}
+	a, b, tx, news := w.publisher("a"), w.publisher("b"), w.publisher("tx"), w.publisher("news")
+	run(func(k *link) { a.run(k, 64, []string{qIndividual, qCumulative, qAuto, qBacklog}, quit) })
+	run(func(k *link) { b.run(k, 64, []string{qForward, qIndividual, qBacklog}, quit) })
+	run(func(k *link) { tx.transactions(k, 16, []string{qIndividual, qBacklog, qCumulative}, quit) })
+	run(func(k *link) { news.topic(k, 32, topicNews, []string{subAlways, subSeldom}, quit) })
+
+	select {
+	case <-reached:
+	case <-time.After(2 * harness.Patience):
+		w.l.report("stuck: fewer than %d receipts", receipts)
+	}
+	// The moment within a commit is chance, too.
+	time.Sleep(time.Duration(w.rnd.IntN(4000)) * time.Microsecond)
+	for _, k := range links {
+		k.closing.Store(true)
+	}
+	stop()
+	close(quit)
+	load.Wait()
+	for _, k := range links {
+		<-k.gone
+	}
+	w.inspect()
+	w.l.mu.Lock()
+	after := w.l.counts
+	w.l.mu.Unlock()
+	flying := (after.intents - before.intents) - (after.receipts - before.receipts)
+	w.stats.inFlight += flying
+	if flying == 0 || after.receipts-before.receipts < minimum {
+		w.stats.void++
+	}
+}
+
+// inspect looks at what the broker said.
+func (w *world) inspect() {
+	for line := range strings.Lines(w.broker.Output()) {
+		if strings.Contains(line, "level=ERROR") || strings.Contains(line, "panic:") || strings.Contains(line, "DATA RACE") {
+			w.l.report("the broker said: %s", strings.TrimSpace(line))
+		}
+	}
+}
+
+// drain empties queues: it sends one more message to each and takes everything up to that.
+func (w *world) drain(queues ...string) {
+	w.t.Helper()
+	w.l.begin(0)
+	pub, k := w.publisher("sentinel"), w.dial("")
+	defer k.close()
+	cs := map[string]*consumer{}
+	last := map[string]chan struct{}{}
+	for _, q := range queues {
+		c := w.consume(q, individual)
+		defer c.k.close()
+		c.prompt = true
+		done := make(chan struct{})
+		cs[q], last[q] = c, done
+		c.seen = func(e *entry) {
+			w.l.mu.Lock()
+			end := e.pub == "sentinel" && e.life == w.l.life
+			w.l.mu.Unlock()
+			if end {
+				close(done)
+			}
+		}
+	}
+	news := []string{}
+	for _, q := range queues {
+		sent := make(chan struct{})
+		var err error
+		switch q {
+		case subAlways, subSeldom:
+			news = append(news, q)
+			continue
+		default:
+			err = pub.one(k, q, func() { close(sent) })
+		}
+		w.await(sent, "receipt of the last message to "+q, err)
+	}
+	if len(news) > 0 {
+		u := w.l.unit()
+		e, headers, body := pub.next()
+		w.l.intend(e, news, u)
+		w.l.asked(u)
+		sent := make(chan struct{})
+		err := k.send("SEND\ndestination:"+topicNews+"\n"+headers, body, func() { w.l.committed(u); close(sent) })
+		w.await(sent, "receipt of the last message to "+topicNews, err)
+	}
+	for _, q := range queues {
+		if err := cs[q].subscribe(); err != nil {
+			w.t.Fatalf("subscribe to %s: %v\n%s", q, err, w.broker.Output())
+		}
+	}
+	for _, q := range queues {
+		w.await(last[q], "the last message of "+q, nil)
+		// Its acknowledgement was the last; this comes after that.
+		if err := cs[q].k.call("UNSUBSCRIBE\nid:"+cs[q].name()+"\n", nil); err != nil {
+			w.l.report("stuck: no receipts for the acknowledgements of %s", q)
+		}
+	}
+	w.inspect()
+}
+
+func (w *world) await(done <-chan struct{}, what string, err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatalf("%s: %v\n%s", what, err, w.broker.Output())
+	}
+	select {
+	case <-done:
+	case <-time.After(3 * harness.Patience):
+		w.l.report("stuck: %s did not come", what)
+	}
+}
+
+// everything is all queues of the load.
+var everything = []string{
+	qIndividual, qCumulative, qAuto, qBacklog, qForward, qForwarded, subAlways, subSeldom,
+}
+
+// verdict tells what is wrong.
+func (w *world) verdict() outcome {
+	w.t.Helper()
+	o := w.l.settle()
+	for _, f := range w.l.faults() {
+		w.t.Error(f)
+	}
+	return o
+}
+
+// print tells the counts.
+func (w *world) print(what string, cycles int, o outcome) {
+	c := w.l.counts
+	missing := 0
+	for _, n := range o.missing {
+		missing += n
+	}
+	w.t.Logf("%s: %d (%d void); %d messages sent, %d receipted, %d delivered (%d again), %d acknowledged, %d of that receipted; "+
+		"in flight at the end of a life: %d, of which missing: %d, in %d lives; lost on the way to auto consumers: %d",
+		what, cycles, w.stats.void, c.intents, c.receipts, c.deliveries, c.again, c.acks, c.ackReceipts,
+		w.stats.inFlight, missing, len(o.missing), o.autoGap)
+}
