@@ -6,6 +6,7 @@ import "sync"
 // committer.
 type answerer struct {
 	onFatal func(error)
+	recycle func([]op)    // takes a slice whose ops are answered
 	done    chan struct{} // closed when it has ended
 
 	mu     sync.Mutex
@@ -15,13 +16,13 @@ type answerer struct {
 	ending bool
 }
 
-func newAnswerer(onFatal func(error)) *answerer {
-	a := &answerer{onFatal: onFatal, done: make(chan struct{})}
+func newAnswerer(onFatal func(error), recycle func([]op)) *answerer {
+	a := &answerer{onFatal: onFatal, recycle: recycle, done: make(chan struct{})}
 	a.filled.L = &a.mu
 	return a
 }
 
-// put has the ops answered. Each tells its own error.
+// put has the ops answered, each with its own error. It takes the slice over.
 func (a *answerer) put(ops []op) {
 	if len(ops) == 0 {
 		return
@@ -63,6 +64,7 @@ func (a *answerer) run() {
 			for i := range ops {
 				ops[i].answer()
 			}
+			a.recycle(ops)
 		}
 		if failed != nil && a.onFatal != nil {
 			a.onFatal(failed)

@@ -100,8 +100,9 @@ func (j *journal) seal(no uint64) *batch {
 		messages += added
 		n++
 	}
-	b := &batch{no: no, base: j.base, ops: j.input[:n:n]}
+	b := &batch{no: no, base: j.base, ops: j.input[:n]}
 	rest := append(j.spare[:0], j.input[n:]...)
+	clear(j.input[n:])
 	j.input, j.spare = rest, nil
 	j.base += uint64(n)
 	b.number()
@@ -111,6 +112,16 @@ func (j *journal) seal(no uint64) *batch {
 	j.writing = b
 	j.room.Broadcast()
 	return b
+}
+
+// recycle takes a slice of ops that are done with, for the input to come.
+func (j *journal) recycle(ops []op) {
+	clear(ops)
+	j.mu.Lock()
+	if cap(ops) > cap(j.spare) && cap(ops) <= 4*batchOps {
+		j.spare = ops[:0]
+	}
+	j.mu.Unlock()
 }
 
 // back undoes what seal counted of an op that the batch has no number for.

@@ -115,6 +115,7 @@ func (c *committer) commit(b *batch) {
 			c.cleaner.fresh(fresh)
 		}
 		c.choose()
+		c.sealed()
 		c.answer.put(b.ops)
 	case errors.Is(err, store.ErrFull):
 		c.j.full.Store(true)
@@ -123,10 +124,15 @@ func (c *committer) commit(b *batch) {
 		c.fail(err)
 		c.refuse(b, c.j.Err())
 	}
+	c.sealed()
+	c.bufs.keep(b)
+}
+
+// sealed tells that no ledger gives pending places any more.
+func (c *committer) sealed() {
 	c.j.mu.Lock()
 	c.j.writing = nil
 	c.j.mu.Unlock()
-	c.bufs.keep(b)
 }
 
 func hasDamage(b *batch) bool {
@@ -349,13 +355,6 @@ func classify(err error) error {
 
 // settle tells the queues where their messages are now.
 func (c *committer) settle(b *batch) {
-	keep := func(size int64, consumed bool) bool {
-		limit := c.opts.HotBytes
-		if !consumed {
-			limit /= 2 // the rest is for those that are read
-		}
-		return c.table.Hot() <= limit
-	}
 	var run []queues.Body
 	for i := 0; i < len(b.owners); {
 		w := b.owners[i]
@@ -370,7 +369,7 @@ func (c *committer) settle(b *batch) {
 		for ; i < len(b.owners) && b.owners[i].q == w.q && b.owners[i].old == 0; i++ {
 			run = append(run, queues.Body{Pos: b.owners[i].pos, Item: queues.Item{At: place(b.no, i)}})
 		}
-		w.q.Settled(run, keep)
+		w.q.Settled(run)
 	}
 	c.forward(b)
 }
@@ -436,10 +435,8 @@ func (c *committer) refuse(b *batch, err error) {
 	for i := range b.ops {
 		b.ops[i].err = err
 	}
+	c.sealed()
 	c.answer.put(b.ops)
-	c.j.mu.Lock()
-	c.j.writing = nil
-	c.j.mu.Unlock()
 }
 
 // fail stops the store for good: after a failed sync nobody knows what is on the disk.

@@ -66,10 +66,11 @@ func Open(o Options) (*Engine, error) {
 
 // assemble puts the parts together.
 func assemble(o Options, db *bbolt.DB) *Engine {
-	e := &Engine{opts: o, db: db, journal: newJournal(), answerer: newAnswerer(o.Fatal), damage: &damages{}}
+	e := &Engine{opts: o, db: db, journal: newJournal(), damage: &damages{}}
+	e.answerer = newAnswerer(o.Fatal, e.journal.recycle)
 	e.table = queues.New(queues.Options{
 		MaxBytes: o.MaxBytes, MaxMessages: o.MaxMessages, MaxQueueBytes: o.MaxQueueBytes,
-		MaxTransient: o.MaxTransient, Expired: o.Expired, Now: o.Now, Journal: e.journal,
+		MaxTransient: o.MaxTransient, HotBytes: o.HotBytes, Expired: o.Expired, Now: o.Now, Journal: e.journal,
 	})
 	e.engine = e.table
 	e.reader = &reader{

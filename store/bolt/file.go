@@ -266,7 +266,7 @@ func openError(path string, err error) error {
 		}
 		return fmt.Errorf("%s: %w; stop the broker and run `broker recover`", path, err)
 	}
-	return fmt.Errorf("open %s: %w", path, reason(err))
+	return fmt.Errorf("open %s: %w; look at the disk and its file system", path, reason(err))
 }
 
 // lockNap is how soon a lock is tried again.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 )
@@ -348,6 +349,9 @@ func checkPages(path string) (*pages, error) {
 		}
 		return nil
 	})
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		return nil, err // the disk's trouble, not the file's
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}

@@ -24,7 +24,7 @@ const maxRecords = 1<<16 - 1
 
 // pending marks the place of a message that is not in a commit yet; the rest is its number in the
 // journal's input.
-const pending queues.Place = 1 << 63
+const pending = queues.Pending
 
 func commitOf(p queues.Place) uint64 { return uint64(p) >> indexBits }
 func indexOf(p queues.Place) int     { return int(p & (1<<indexBits - 1)) }

@@ -191,7 +191,7 @@ func (t *Table) write(ms []*store.Message, targets []*Queue, held []*delivery, b
 		q.waiting = append(q.waiting, arrival{pos: c.Pos[i], item: Item{M: m}})
 	}
 	if err := t.opts.Journal.Commit(c); err != nil {
-		go c.Finish(nil, err) // not under these locks
+		t.pumps.Go(func() { c.Finish(nil, err) }) // not under these locks
 	}
 	return nil
 }
@@ -226,14 +226,14 @@ func (c *Commit) Finish(places []Place, err error) {
 	for i, m := range c.Messages {
 		q := c.Queues[i]
 		q.mu.Lock()
-		j := slices.IndexFunc(q.waiting, func(a arrival) bool { return a.pos == c.Pos[i] })
+		j, waits := q.arrival(c.Pos[i])
 		switch {
 		case err != nil:
 			c.table.reserve(-int64(m.Size()))
-			if j >= 0 {
+			if waits {
 				q.waiting = slices.Delete(q.waiting, j, j+1)
 			}
-		case j >= 0:
+		case waits:
 			q.waiting[j].ready = true
 			if c.Durable[i] {
 				q.waiting[j].item.At = places[i]

@@ -1,9 +1,17 @@
 package queues
 
-import "github.com/gudokmq/gudok/store"
+import (
+	"cmp"
+	"slices"
+
+	"github.com/gudokmq/gudok/store"
+)
 
 // Place tells where a journal keeps a message; 0 is nowhere, a message in memory only.
 type Place uint64
+
+// Pending is set in the place of a message that the journal has not written yet.
+const Pending Place = 1 << 63
 
 // Item is what a ledger carries for a message.
 type Item struct {
@@ -46,9 +54,9 @@ type Body struct {
 	Item
 }
 
-// Settled tells that the message at pos is durable at the given place. Without keep its body
-// leaves memory. It calls nothing back, so a journal may call it from any goroutine.
-func (q *Queue) Settled(ps []Body, keep func(size int64, consumed bool) bool) {
+// Settled tells that messages are durable at the given places. Bodies for which there is no room
+// leave memory. It calls nothing back, so a journal may call it from any goroutine.
+func (q *Queue) Settled(ps []Body) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.dead {
@@ -57,21 +65,32 @@ func (q *Queue) Settled(ps []Body, keep func(size int64, consumed bool) bool) {
 	for i := range ps {
 		e, ok := q.ledger.Get(ps[i].Pos)
 		if !ok {
-			for j := range q.waiting {
-				if q.waiting[j].pos == ps[i].Pos {
-					q.waiting[j].item.At = ps[i].At
-					break
-				}
+			if j, ok := q.arrival(ps[i].Pos); ok {
+				q.waiting[j].item.At = ps[i].At
 			}
 			continue
 		}
 		item := Item{M: e.Value.M, At: ps[i].At}
-		if item.M != nil && !keep(int64(e.Size), q.consumer != nil) {
+		if item.M != nil && !q.table.roomy(q.consumer != nil) {
 			item.M = nil
 			q.heat(-int64(e.Size))
 		}
 		q.ledger.Set(e.Pos, item)
 	}
+}
+
+// roomy tells that bodies may stay in memory. Queues that nobody reads get half of the room.
+func (t *Table) roomy(consumed bool) bool {
+	limit := t.opts.HotBytes
+	if !consumed {
+		limit /= 2
+	}
+	return t.hot.Load() <= limit
+}
+
+// arrival finds the place in waiting of the message that is to stand at pos. The caller holds q.mu.
+func (q *Queue) arrival(pos uint64) (int, bool) {
+	return slices.BinarySearchFunc(q.waiting, pos, func(a arrival, pos uint64) int { return cmp.Compare(a.pos, pos) })
 }
 
 // Failed tells that the message at pos could not be written: it goes, unless it is on loan; then
@@ -82,12 +101,10 @@ func (q *Queue) Failed(pos uint64) {
 	if q.dead {
 		return
 	}
-	for j := range q.waiting {
-		if q.waiting[j].pos == pos {
-			q.table.reserve(-int64(q.waiting[j].item.M.Size()))
-			q.waiting = append(q.waiting[:j], q.waiting[j+1:]...)
-			return
-		}
+	if j, ok := q.arrival(pos); ok {
+		q.table.reserve(-int64(q.waiting[j].item.M.Size()))
+		q.waiting = slices.Delete(q.waiting, j, j+1)
+		return
 	}
 	e, ok := q.ledger.Get(pos)
 	if !ok {
@@ -98,6 +115,7 @@ func (q *Queue) Failed(pos uint64) {
 		return
 	}
 	q.heat(-int64(e.Size))
+	q.table.transient.Add(int64(e.Size))
 	q.ledger.Set(pos, Item{M: e.Value.M})
 }
 

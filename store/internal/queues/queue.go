@@ -94,10 +94,13 @@ func (q *Queue) insert(pos uint64, item Item) {
 	if q.table.opts.Journal == nil {
 		return
 	}
-	if item.At != 0 {
-		q.heat(int64(m.Size()))
-	} else {
+	switch {
+	case item.At == 0:
 		q.table.transient.Add(int64(m.Size()))
+	case item.At&Pending != 0 || q.table.roomy(q.consumer != nil):
+		q.heat(int64(m.Size()))
+	default:
+		q.ledger.Set(pos, Item{At: item.At})
 	}
 }
 

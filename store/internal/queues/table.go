@@ -22,6 +22,8 @@ type Options struct {
 	// MaxTransient bounds the sum of Message.Size of what a table with a journal keeps in memory
 	// only.
 	MaxTransient int64
+	// HotBytes bounds the sum of Message.Size of the durable messages whose body stays in memory.
+	HotBytes int64
 	// Expired is called once for each message that expired in its queue, and gives the message
 	// to publish in its place or nil for none.
 	Expired func(m *store.Message) *store.Message
