@@ -21,7 +21,7 @@ func TestKill(t *testing.T) {
 }
 
 // finish drains everything, twice, and judges.
-func (w *world) finish(what string, cycles int) {
+func (w *world) finish(what string, cycles int) outcome {
 	w.t.Helper()
 	w.start()
 	w.drain(everything...)
@@ -29,8 +29,10 @@ func (w *world) finish(what string, cycles int) {
 	w.start() // what was acknowledged just now stays gone as well
 	w.drain(everything...)
 	w.broker.Stop()
-	w.print(what, cycles, w.verdict())
+	o := w.verdict()
+	w.print(what, cycles, o)
 	if w.stats.void > cycles/10 {
 		w.t.Errorf("%d of %d cycles are void: fewer than %d receipts, or nothing in flight", w.stats.void, cycles, minimum)
 	}
+	return o
 }
