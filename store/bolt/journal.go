@@ -256,9 +256,7 @@ func (j *journal) Commit(c *queues.Commit) error {
 func (j *journal) Fetch(q *queues.Queue, pos uint64, at queues.Place) { j.reader.fetch(q, pos, at) }
 
 // Read implements [queues.Journal].
-func (j *journal) Read(q *queues.Queue, pos uint64, at queues.Place) *store.Message {
-	return j.reader.read(q, at)
-}
+func (j *journal) Read(q *queues.Queue, bodies []queues.Body) { j.reader.read(q, bodies) }
 
 // end has the committer finish what was put and stop.
 func (j *journal) end() {

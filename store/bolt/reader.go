@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gudokmq/gudok/store"
 	"github.com/gudokmq/gudok/store/internal/queues"
 	"go.etcd.io/bbolt"
 )
@@ -113,13 +112,16 @@ func (r *reader) serve(f fetch) {
 	f.q.Install(got, true)
 }
 
-// read gives one message; nil if it is not there.
-func (r *reader) read(q *queues.Queue, at queues.Place) *store.Message {
-	got, err := r.load(q, []queues.Body{{Item: queues.Item{At: at}}}, 1)
-	if err != nil || len(got) == 0 {
-		return nil
+// read puts the messages in that are where bodies says.
+func (r *reader) read(q *queues.Queue, bodies []queues.Body) {
+	for len(bodies) > 0 {
+		got, err := r.load(q, bodies, aheadBytes)
+		if err != nil {
+			r.opts.Logger.Error("read messages", "queue", q.Name(), "path", r.opts.file(), "error", err)
+		}
+		copy(bodies, got)
+		bodies = bodies[max(len(got), 1):]
 	}
-	return got[0].M
 }
 
 // load reads the bodies of as many of the messages as the budget allows, at least of the first.

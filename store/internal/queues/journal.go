@@ -43,9 +43,9 @@ type Journal interface {
 	Commit(c *Commit) error
 	// Fetch has the body at the place read back and q.Install called. Called under q's lock.
 	Fetch(q *Queue, pos uint64, at Place)
-	// Read gives the message at a place; nil if it is not there, or damaged. Called with no lock; it
-	// reads the disk.
-	Read(q *Queue, pos uint64, at Place) *store.Message
+	// Read puts in the messages that are at the places given, in their order; it leaves out what is
+	// not there, or damaged. Called with no lock; it reads the disk.
+	Read(q *Queue, bodies []Body)
 }
 
 // Body is a message read back from the journal.
@@ -203,8 +203,9 @@ func (t *Table) Halt() { t.halted.Store(true) }
 // load reads the body of the message at pos, which may move meanwhile.
 func (q *Queue) load(pos uint64, at Place) *store.Message {
 	for range 3 {
-		if m := q.table.opts.Journal.Read(q, pos, at); m != nil {
-			return m
+		one := []Body{{Pos: pos, Item: Item{At: at}}}
+		if q.table.opts.Journal.Read(q, one); one[0].M != nil {
+			return one[0].M
 		}
 		q.mu.Lock()
 		e, ok := q.ledger.Get(pos)

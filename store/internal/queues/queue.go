@@ -227,18 +227,25 @@ func (t *Table) Browse(name string, after uint64, limit int) ([]*store.Message, 
 		}
 		return nil, after
 	}
-	cold := false
+	var cold []Body
 	found := make([]Body, 0, min(limit, q.ledger.Len()))
 	q.ledger.Range(after, func(e entry) bool {
 		found, after = append(found, Body{Pos: e.Pos, Item: e.Value}), e.Pos
-		cold = cold || e.Value.M == nil
+		if e.Value.M == nil {
+			cold = append(cold, found[len(found)-1])
+		}
 		return len(found) < limit
 	})
 	q.mu.Unlock()
+	if len(cold) > 0 {
+		t.opts.Journal.Read(q, cold)
+	}
 	ms := make([]*store.Message, 0, len(found))
 	for _, b := range found {
 		if b.M == nil {
-			b.M = q.load(b.Pos, b.At)
+			if b, cold = cold[0], cold[1:]; b.M == nil {
+				b.M = q.load(b.Pos, b.At) // it has moved, perhaps
+			}
 		}
 		if b.M != nil { // else it has gone meanwhile
 			ms = append(ms, b.M)
