@@ -91,9 +91,11 @@ func (t *topics) subscribe(name string, wild bool, s *subscription) {
 
 // unsubscribe ends s's membership; s gets nothing that is published afterwards.
 func (t *topics) unsubscribe(name string, wild bool, s *subscription) {
-	s.gone.Store(true)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if s.gone.Swap(true) { // under the lock: leave counts those who have gone
+		return
+	}
 	if !wild {
 		if a := t.exact[name]; a != nil && a.leave() {
 			delete(t.exact, name)
