@@ -35,6 +35,8 @@ type committer struct {
 	manifest manifest
 	dirty    []*bucket  // marks to be written
 	binds    []*binding // to be written
+	reaches  []reach    // to be written
+	noted    time.Time  // when reaches were last written
 	owed     []op       // acknowledged in memory, not on the disk: it is full
 	bufs     buffers
 	looked   time.Time // when the room on the disk was last looked at
@@ -63,9 +65,17 @@ func (c *committer) run() {
 		c.j.mu.Unlock()
 		if ended {
 			c.giveUp(c.j.Err())
+			c.forget()
 			return
 		}
 		var nap <-chan time.Time
+		if wait, ok := c.noteDue(); ok && wait <= 0 {
+			c.commit(&batch{no: c.manifest.last + 1})
+			continue
+		} else if ok {
+			timer.Reset(wait)
+			nap = timer.C
+		}
 		if len(c.owed) > 0 || c.j.full.Load() {
 			timer.Reset(c.opts.fullNap)
 			nap = timer.C
@@ -99,8 +109,9 @@ func (c *committer) commit(b *batch) {
 	c.lookAround()
 	b.encode(&c.bufs)
 	struck := c.strike(b)
+	c.note()
 	err := error(nil)
-	if len(b.records) > 0 || len(c.dirty) > 0 || len(c.binds) > 0 || hasDamage(b) {
+	if len(b.records) > 0 || len(c.dirty) > 0 || len(c.binds) > 0 || len(c.reaches) > 0 || hasDamage(b) {
 		b.index = appendIndex(c.bufs.index[:0], b.no, b.records)
 		err = c.update(b)
 	}
@@ -244,6 +255,7 @@ func (c *committer) clean() {
 	clear(c.dirty)
 	c.dirty = c.dirty[:0]
 	c.bindsWritten()
+	c.reaches = nil
 }
 
 // update writes a batch, and what is dirty, in one transaction of the file.
@@ -279,6 +291,9 @@ func (c *committer) update(b *batch) (err error) {
 			if err := bind.write(tx); err != nil {
 				return err
 			}
+		}
+		if err := writeReaches(tx, c.reaches); err != nil {
+			return err
 		}
 		for i := range b.ops {
 			if o := &b.ops[i]; o.kind == opDamage {
@@ -388,6 +403,7 @@ func (c *committer) withdraw(b *batch, struck []queues.Place, err error) {
 		delete(c.buckets, b.no)
 		c.dirty = slices.DeleteFunc(c.dirty, func(d *bucket) bool { return d == fresh })
 	}
+	c.reaches = nil // not worth to be tried again
 	var failed []op
 	for i := range b.ops {
 		switch o := &b.ops[i]; {

@@ -145,6 +145,54 @@ func read(t *testing.T, out io.Reader, sent, acked map[string]bool) {
 	}
 }
 
+// After a crash what was delivered is known to have been; after Close it is as if it had not.
+func TestDeliveredBeforeACrash(t *testing.T) {
+	o, crashed := Options{Path: t.TempDir()}, Options{Path: t.TempDir()}
+	e := mustOpen(t, o)
+	for i := range 4 {
+		if err := publish(t, e, message("q", fmt.Sprint("m", i), 10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := make(chan store.Delivery, 4)
+	c, err := e.Consume("q", func(d store.Delivery) { got <- d })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Credit(2)
+	<-got
+	<-got
+	eventually(t, "that is on the disk", func() bool {
+		n := 0
+		if err := e.db.View(func(tx *bbolt.Tx) error { n = len(readReaches(tx)); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return n == 1
+	})
+	err = e.db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(crashed.file(), 0o600) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []struct {
+		Options
+		want []int
+	}{{crashed, []int{2, 2, 1, 1}}, {o, []int{1, 1, 1, 1}}} {
+		e := mustOpen(t, to.Options)
+		if c, err = e.Consume("q", func(d store.Delivery) { got <- d }); err != nil {
+			t.Fatal(err)
+		}
+		c.Credit(4)
+		for i, want := range to.want {
+			if n := (<-got).Count(); n != want {
+				t.Errorf("message %d: count %d, want %d", i, n, want)
+			}
+		}
+	}
+}
+
 // A file of another version is refused, not reset.
 func TestOtherFormat(t *testing.T) {
 	o := Options{Path: t.TempDir()}

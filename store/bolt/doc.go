@@ -7,8 +7,9 @@
 // it was written, and the file's header after that. Calls that wait for the disk at the same time
 // share one commit; a Commit is never split. After a crash a message is there, byte for byte and in
 // its old order, if its done had run; it may be there if the call had begun. What was acknowledged
-// with a done stays away; an Ack whose done had not run yet may come to nothing. Deliveries that were
-// not given back do not count after a restart. Messages that are not persistent live in memory only.
+// with a done stays away; an Ack whose done had not run yet may come to nothing. After a crash, what
+// was delivered more than 50 ms before counts as delivered at least once; after Close, deliveries
+// that were not given back do not count. Messages that are not persistent live in memory only.
 //
 // A message is delivered before it is durable, and if it is acknowledged before its commit has begun
 // it is never written; the messages of a Commit are delivered once it is durable.
@@ -29,6 +30,9 @@
 //	acks      for each of these commits of which something was acknowledged or given back:
 //	          its marks, under the same key
 //	bindings  name of the queue: length of the topic (2 bytes), topic, owner, CRC over name and value
+//	reach     name of the queue: the highest position that was ever delivered (8), CRC over name and
+//	          value; written every 50 ms at most, and removed by Close: after a crash what lies
+//	          before it counts as delivered once
 //	damaged   records in quarantine, by commit << 20 + record (8 bytes big endian): length of what
 //	          follows (4 bytes), what is known as JSON, the bytes as they were found
 //

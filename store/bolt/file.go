@@ -19,6 +19,7 @@ var (
 	bucketLog     = []byte("log")
 	bucketAcks    = []byte("acks")
 	bucketBinds   = []byte("bindings")
+	bucketReach   = []byte("reach")
 	bucketDamaged = []byte("damaged")
 
 	keyFormat   = []byte("format")

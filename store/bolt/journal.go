@@ -70,6 +70,7 @@ type journal struct {
 	bytes    int
 	writing  *batch // sealed; the ledgers still give its messages pending places
 	closing  bool
+	reached  []*queues.Queue // whose reach is to be asked for
 
 	wake   chan struct{} // holds one: there is input, or closing is set
 	reader *reader

@@ -14,6 +14,7 @@ import (
 func (e *Engine) restore() error {
 	c := e.committer
 	var want manifest
+	var reaches map[string]uint64
 	err := view(e.db, func(tx *bbolt.Tx) error {
 		var err error
 		if want, err = readMeta(tx); err != nil {
@@ -22,6 +23,7 @@ func (e *Engine) restore() error {
 		if err := e.restoreBindings(tx); err != nil {
 			return err
 		}
+		reaches = readReaches(tx)
 		log, acks := tx.Bucket(bucketLog), tx.Bucket(bucketAcks)
 		if log == nil || acks == nil {
 			return fmt.Errorf("%w: a part of it is missing", ErrDamaged)
@@ -31,7 +33,7 @@ func (e *Engine) restore() error {
 			if len(key) != 8 || value != nil {
 				return fmt.Errorf("%w: a key of the journal makes no sense", ErrDamaged)
 			}
-			return e.restoreCommit(log.Bucket(key), binary.BigEndian.Uint64(key), acks, names)
+			return e.restoreCommit(log.Bucket(key), binary.BigEndian.Uint64(key), acks, names, reaches)
 		})
 	})
 	if err != nil {
@@ -39,6 +41,11 @@ func (e *Engine) restore() error {
 	}
 	if err := e.checkAcks(); err != nil {
 		return err
+	}
+	for queue, pos := range reaches {
+		if !e.table.Resume(queue, pos) {
+			c.reaches = append(c.reaches, reach{queue: queue}) // it has ended
+		}
 	}
 	got := c.manifest
 	got.last = max(got.last, want.last)
@@ -78,7 +85,7 @@ func readMeta(tx *bbolt.Tx) (manifest, error) {
 }
 
 // restoreCommit adds one commit's live records to their queues.
-func (e *Engine) restoreCommit(raw *bbolt.Bucket, no uint64, acks *bbolt.Bucket, names interner) error {
+func (e *Engine) restoreCommit(raw *bbolt.Bucket, no uint64, acks *bbolt.Bucket, names interner, reaches map[string]uint64) error {
 	c := e.committer
 	c.manifest.last = max(c.manifest.last, no)
 	idx, err := parseIndex(raw.Get(keyIndex), names.name)
@@ -112,8 +119,11 @@ func (e *Engine) restoreCommit(raw *bbolt.Bucket, no uint64, acks *bbolt.Bucket,
 		}
 		k := b.nacks[i]
 		notBefore := r.notBefore
-		if k.count > 0 {
+		if _, nacked := b.nacks[i]; nacked {
 			notBefore = k.until
+		}
+		if r.pos <= reaches[r.queue] {
+			k.count = max(k.count, 1) // it was delivered, very likely
 		}
 		e.table.Restore(r.queue, ledger.Entry[queues.Item]{
 			Pos: r.pos, Value: queues.Item{At: place(no, i)}, Size: uint32(r.size()), Count: int(k.count),

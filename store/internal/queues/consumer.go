@@ -130,5 +130,8 @@ func (c *consumer) take() *delivery {
 		return nil
 	}
 	c.credit--
+	if entry.Value.At != 0 {
+		q.reached(entry.Pos)
+	}
 	return &delivery{queue: q, message: entry.Value.M, pos: entry.Pos, count: uint16(entry.Count)}
 }

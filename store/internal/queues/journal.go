@@ -43,6 +43,9 @@ type Journal interface {
 	Commit(c *Commit) error
 	// Fetch has the body at the place read back and q.Install called. Called under q's lock.
 	Fetch(q *Queue, pos uint64, at Place)
+	// Reached tells that messages of q were lent further on than ever, or that q has ended after
+	// that; q.Reach says which. Called under q's lock, once until q.Reach is called.
+	Reached(q *Queue)
 	// Read puts in the messages that are at the places given, in their order; it leaves out what is
 	// not there, or damaged. Called with no lock; it reads the disk.
 	Read(q *Queue, bodies []Body)
@@ -179,6 +182,41 @@ func (q *Queue) Consumed() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.consumer != nil
+}
+
+// Reach is the highest position that was ever lent; alive tells that the queue has not ended.
+func (q *Queue) Reach() (pos uint64, alive bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.told = false
+	return q.reach, !q.dead
+}
+
+// reached notes that the durable message at pos is lent. The caller holds q.mu.
+func (q *Queue) reached(pos uint64) {
+	if pos > q.reach {
+		q.reach = pos
+		q.tellReach()
+	}
+}
+
+func (q *Queue) tellReach() {
+	if !q.told {
+		q.told = true
+		q.table.opts.Journal.Reached(q)
+	}
+}
+
+// Resume tells how far a queue's messages were lent before a restart; before Start only. false: there
+// is no such queue.
+func (t *Table) Resume(name string, reach uint64) bool {
+	q := t.find(name)
+	if q == nil {
+		return false
+	}
+	q.reach = reach
+	q.mu.Unlock()
+	return true
 }
 
 // Name is the queue's name.

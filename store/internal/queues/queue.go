@@ -26,12 +26,14 @@ type Queue struct {
 	ledger   ledger.Ledger[Item]
 	consumer *consumer
 	dead     bool
-	fetching bool  // the journal is reading the next body
-	growth   int   // within one Commit: the messages it adds, less those it acknowledges
-	swelling int64 // within one Commit: the bytes it adds, less those it acknowledges
-	wake     int64 // when the keeper will look at it, Unix milliseconds; 0 if it will not
-	hot      int64 // bytes of durable messages in memory
-	lent     int64 // bytes of messages that a Commit under way acknowledges; not in table.bytes
+	fetching bool   // the journal is reading the next body
+	growth   int    // within one Commit: the messages it adds, less those it acknowledges
+	swelling int64  // within one Commit: the bytes it adds, less those it acknowledges
+	wake     int64  // when the keeper will look at it, Unix milliseconds; 0 if it will not
+	reach    uint64 // the highest position of a durable message that was lent
+	told     bool   // the journal is to ask for reach
+	hot      int64  // bytes of durable messages in memory
+	lent     int64  // bytes of messages that a Commit under way acknowledges; not in table.bytes
 
 	// Messages of Commits under way, and what was published after them; by ascending position.
 	waiting []arrival
@@ -163,6 +165,9 @@ func (q *Queue) unlock() {
 func (q *Queue) end() {
 	q.empty()
 	q.dead = true
+	if q.reach != 0 && !q.table.closed.Load() {
+		q.tellReach()
+	}
 	q.waiting = nil
 	q.consumer = nil
 	if q.wake != 0 {
