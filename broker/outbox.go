@@ -69,7 +69,7 @@ func (o *outbox) putFrame(raw []byte) bool { return o.put(outItem{raw: raw}, fal
 // putTopic queues a topic message. full tells that the subscriber is too slow for it.
 func (o *outbox) putTopic(m *store.Message, sub *subscription) (full bool) {
 	o.mu.Lock()
-	if o.closed {
+	if o.closed || sub.gone.Load() { // what comes after its withdraw would follow UNSUBSCRIBE's RECEIPT
 		o.mu.Unlock()
 		return false
 	}
