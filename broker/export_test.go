@@ -20,6 +20,9 @@ func (b *Broker) Queues() int {
 	return len(b.queues)
 }
 
+// Transient names the queues that live in memory.
+func (b *Broker) Transient() []string { return b.transient.Queues("", 100) }
+
 // PatternNodes counts the nodes of the patterns' tree, to see that nothing is left of patterns
 // nobody subscribes to.
 func (b *Broker) PatternNodes() int {

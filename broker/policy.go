@@ -145,13 +145,13 @@ func covers(pattern, name string) bool {
 	}
 }
 
-// ofQueue is the policy of an engine's queue. A durable subscription's is that of the topic its
-// message was sent to; without a message it is the default.
+// ofQueue is the policy of an engine's queue. A durable subscription's and a private queue's are
+// that of the topic their message was sent to; without a message it is the default.
 func (ps *Policies) ofQueue(queue string, m *store.Message) *Policy {
 	if len(ps.list) == 0 {
 		return &defaultPolicy
 	}
-	if strings.HasPrefix(queue, durablePrefix) {
+	if strings.HasPrefix(queue, durablePrefix) || strings.HasPrefix(queue, privatePrefix) {
 		if m == nil {
 			return &defaultPolicy
 		}

@@ -76,6 +76,9 @@ func (q *queue) hand(d store.Delivery) bool {
 		}
 		if sub.s.out.putDelivery(it) {
 			sub.free--
+			if sub.topic != "" && it.count == 1 {
+				sub.fresh.Add(-int64(it.m.Size()))
+			}
 			return true
 		}
 		if sub.mode != ackAuto {

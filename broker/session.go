@@ -288,6 +288,9 @@ func (s *session) detach() {
 
 // leave ends the deliveries to a subscription.
 func (s *session) leave(sub *subscription) {
+	if sub.topic != "" {
+		s.b.topics.unsubscribe(sub.topic, sub.wild, sub)
+	}
 	if sub.queue != nil {
 		sub.queue.remove(sub)
 		return

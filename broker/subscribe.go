@@ -44,6 +44,9 @@ func (s *session) start(sub *subscription, receiptID string) *ending {
 	if receiptID != "" {
 		s.waitReceipts() // in the order of the frames that asked
 	}
+	if sub.asked && sub.mode != ackAuto && !sub.queued {
+		s.routePrivate(sub)
+	}
 	if sub.queued {
 		return s.consume(sub, receiptID)
 	}
@@ -113,6 +116,7 @@ func (s *session) readPrefetch(sub *subscription, f *stompframe.Frame) *ending {
 			n = s.limits.Unacked
 		}
 		sub.prefetch = n
+		sub.asked = true
 		break
 	}
 	sub.prefetch = min(sub.prefetch, s.limits.Unacked)
@@ -205,6 +209,9 @@ func (s *session) consume(sub *subscription, receiptID string) *ending {
 	}
 	s.subscriptions[sub.key()] = sub
 	s.noteConsuming()
+	if sub.topic != "" {
+		s.b.topics.subscribe(sub.topic, sub.wild, sub)
+	}
 	if receiptID != "" {
 		s.out.putFrame(receiptFrame(s.version, receiptID))
 	}

@@ -31,10 +31,12 @@ type subscription struct {
 	temp        bool   // it is a temporary one
 	durable     string // the queue of a durable subscription; alone it is that queue's seat at its topic
 	implicit    bool   // made by a reply-to, not by a SUBSCRIBE
+	topic       string // what it listens to while route is its private queue (private.go), else empty
 	ephemeral   bool   // Spring's: about a user's destination
 	number      uint64 // counts the session's subscriptions; first part of an ack id
 	prefix      []byte // MESSAGE and the subscription header, escaped for this session's version
 	prefetch    int
+	asked       bool   // the client said the prefetch
 	queue       *queue // nil for topics
 
 	// Owned by the session's flusher.
@@ -42,6 +44,8 @@ type subscription struct {
 
 	// gone: deliver nothing any more.
 	gone atomic.Bool
+	// fresh: bytes published into its private queue and not handed to it yet.
+	fresh atomic.Int64
 
 	// Guarded by queue.mu.
 	free    int // how many more messages it may hold
@@ -69,9 +73,13 @@ type held struct {
 	unsent bool // never reached the wire: giving it back does not count as a delivery
 }
 
-// deliverTopic puts a topic message into the session's outbox.
+// deliverTopic puts a topic message into the session's outbox, or into the private queue.
 func (sub *subscription) deliverTopic(m *store.Message, from *session) {
 	if sub.gone.Load() || sub.noLocal && from == sub.s {
+		return
+	}
+	if sub.topic != "" {
+		sub.enqueue(m)
 		return
 	}
 	if sub.s.out.putTopic(m, sub) {
