@@ -17,6 +17,9 @@ type heartBeat struct {
 	every time.Duration // write at least this often; 0: never
 	limit time.Duration // silence that ends the session; 0: any
 
+	// Owned by the timer's tick.
+	excused int64 // until then nobody was reading, Unix nanoseconds
+
 	mu      sync.Mutex // guards what follows
 	timer   *time.Timer
 	stopped bool
@@ -67,7 +70,10 @@ func newHeartBeat(s *session, out, in time.Duration, grace int) *heartBeat {
 func (h *heartBeat) tick() {
 	now := time.Now()
 	if h.limit > 0 {
-		if silent := now.Sub(time.Unix(0, h.s.conn.LastRead())); silent >= h.limit {
+		if h.s.busy.Load() {
+			h.excused = now.UnixNano() // the store or the client's own slowness holds the reader up
+		}
+		if silent := now.Sub(h.heard()); silent >= h.limit {
 			h.s.end(because(reasonHeartBeat, "nothing came for %v", silent.Round(time.Millisecond)))
 			return
 		}
@@ -86,6 +92,9 @@ func (h *heartBeat) tick() {
 	}
 }
 
+// heard is when the client last said something, or could not be heard.
+func (h *heartBeat) heard() time.Time { return time.Unix(0, max(h.excused, h.s.conn.LastRead())) }
+
 // beat is a heart-beat on the wire: an EOL between frames.
 var beat = []byte("\n")
 
@@ -103,7 +112,7 @@ func (h *heartBeat) next(now time.Time) time.Duration {
 		sleep = due - time.Duration(rand.Int64N(int64(h.every/10)+1))
 	}
 	if h.limit > 0 {
-		sleep = min(sleep, h.limit-now.Sub(time.Unix(0, h.s.conn.LastRead())))
+		sleep = min(sleep, h.limit-now.Sub(h.heard()))
 	}
 	return max(sleep, time.Millisecond)
 }

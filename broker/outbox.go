@@ -24,6 +24,7 @@ type outbox struct {
 
 	// Read anywhere.
 	waiting   atomic.Int64 // bytes in items
+	answers   atomic.Int64 // of them, those of the server's own frames; written under mu
 	lastWrite atomic.Int64 // Unix nanoseconds
 
 	mu      sync.Mutex // guards what follows
@@ -33,7 +34,9 @@ type outbox struct {
 	running bool
 	held    bool          // frames are kept back until release
 	closed  bool          // nothing more may be put
+	failing bool          // a write has failed; the flusher gives back what it took
 	idle    chan struct{} // closed when the flusher ends; nil if nobody waits
+	eased   chan struct{} // closed when the reader may go on; nil if it does not wait
 }
 
 // outItem is one frame that waits: a whole frame in raw, or a message to be framed for sub.
@@ -50,7 +53,7 @@ func (it *outItem) size() int64 {
 	if it.m != nil {
 		return int64(len(it.m.Data)) + 64
 	}
-	return int64(len(it.raw))
+	return int64(len(it.raw)) + 64
 }
 
 // batches are the buffers of the flushers at work; idle sessions hold none.
@@ -63,7 +66,7 @@ type batch struct {
 }
 
 // putFrame queues a frame of the server's own. It is never refused for size: such frames answer
-// the client's own, which stop being read when the session ends.
+// the client's own, which are not read while too many answers wait (crowded).
 func (o *outbox) putFrame(raw []byte) bool { return o.put(outItem{raw: raw}, false) }
 
 // putTopic queues a topic message. full tells that the subscriber is too slow for it.
@@ -108,7 +111,11 @@ func (o *outbox) append(it outItem) {
 		clear(o.items[n:])
 		o.items, o.head = o.items[:n], 0
 	}
-	o.waiting.Add(it.size())
+	size := it.size()
+	o.waiting.Add(size)
+	if it.m == nil {
+		o.answers.Add(size)
+	}
 	o.items = append(o.items, it)
 	o.start()
 }
@@ -193,11 +200,14 @@ func (o *outbox) take(to []outItem) []outItem {
 		o.ended()
 		return nil
 	}
-	n, bytes := o.head, int64(0)
+	n, bytes, answers := o.head, int64(0), int64(0)
 	for n < len(o.items) {
 		size := o.items[n].size()
 		if n > o.head && bytes+size > batchBytes {
 			break
+		}
+		if o.items[n].m == nil {
+			answers += size
 		}
 		bytes += size
 		n++
@@ -208,7 +218,42 @@ func (o *outbox) take(to []outItem) []outItem {
 		o.items, o.head = o.items[:0], 0
 	}
 	o.waiting.Add(-bytes)
+	if answers > 0 && o.answers.Add(-answers) <= o.limit/2 {
+		o.ease()
+	}
 	return to
+}
+
+// crowded tells, by what to wait for, that the client leaves the answers to its own frames unread:
+// to read on would pile up more of them. Nil: read on.
+func (o *outbox) crowded() <-chan struct{} {
+	if o.answers.Load() <= o.limit {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.answers.Load() <= o.limit {
+		return nil
+	}
+	if o.eased == nil {
+		o.eased = make(chan struct{})
+	}
+	return o.eased
+}
+
+// wake lets the reader go on, because the session ends.
+func (o *outbox) wake() {
+	o.mu.Lock()
+	o.ease()
+	o.mu.Unlock()
+}
+
+// ease lets the reader go on. o.mu is held.
+func (o *outbox) ease() {
+	if o.eased != nil {
+		close(o.eased)
+		o.eased = nil
+	}
 }
 
 // ended notes that the flusher is no more. o.mu is held.
@@ -227,15 +272,17 @@ func (o *outbox) ended() {
 // is the flusher's last act.
 func (o *outbox) fail(err error, batch []outItem) {
 	o.mu.Lock()
-	o.closed = true
+	o.closed, o.failing = true, true
 	rest := o.items[o.head:]
 	o.items, o.head = nil, 0
 	o.waiting.Store(0)
+	o.answers.Store(0)
 	o.mu.Unlock()
 
-	o.s.end(&ending{Reason: reasonGone, lost: true, abort: true, cause: err})
+	// Before the session ends: its reader gives back the rest, all in the queue's order.
 	o.s.giveBack(batch, true)
 	o.s.giveBack(rest, false)
+	o.s.end(&ending{Reason: reasonGone, lost: true, abort: true, cause: err})
 
 	o.mu.Lock()
 	o.ended()
@@ -243,9 +290,16 @@ func (o *outbox) fail(err error, batch []outItem) {
 }
 
 // withdraw takes out the deliveries that wait, oldest first; those of one subscription, with its
-// other messages, or of all if sub is nil. Frames stay, to be flushed.
+// other messages, or of all if sub is nil. Frames stay, to be flushed. A flusher that has failed
+// has given back all it took when withdraw returns.
 func (o *outbox) withdraw(sub *subscription) []outItem {
 	o.mu.Lock()
+	if o.failing && o.running {
+		idle := o.ending()
+		o.mu.Unlock()
+		<-idle
+		return nil
+	}
 	defer o.mu.Unlock()
 	var out []outItem
 	kept := o.items[:o.head]
@@ -288,10 +342,16 @@ func (o *outbox) close() <-chan struct{} {
 	defer o.mu.Unlock()
 	o.closed = true
 	o.held = false
+	o.ease()
 	o.start()
 	if !o.running {
 		return nil
 	}
+	return o.ending()
+}
+
+// ending returns what is closed when the flusher that runs has ended. o.mu is held.
+func (o *outbox) ending() <-chan struct{} {
 	if o.idle == nil {
 		o.idle = make(chan struct{})
 	}

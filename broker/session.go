@@ -48,6 +48,7 @@ type session struct {
 
 	// Read and written anywhere.
 	ending    atomic.Pointer[ending]
+	busy      atomic.Bool                     // the reader is not reading: a frame is being handled
 	stalled   atomic.Bool                     // a queue waits for room in this session
 	unacked   atomic.Int64                    // queue messages held, over all subscriptions
 	consuming atomic.Pointer[[]*subscription] // those of queues; written by the reader
@@ -82,7 +83,12 @@ func (s *session) read() *ending {
 			}
 			return readEnding(err, &f)
 		}
+		s.busy.Store(true)
 		e := s.handle(&f)
+		for wait := s.out.crowded(); wait != nil && s.ending.Load() == nil; wait = s.out.crowded() {
+			<-wait
+		}
+		s.busy.Store(false)
 		if e != nil && e.receipt == "" && e.Reason != reasonDisconnect {
 			e.receipt = receiptOf(&f)
 		}
@@ -116,6 +122,7 @@ func (s *session) end(e *ending) {
 		s.conn.Abort()
 	}
 	s.conn.Interrupt()
+	s.out.wake()
 }
 
 // tooSlow ends a session whose outbox is over its limit (product policy "disconnect").
