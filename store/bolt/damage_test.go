@@ -309,7 +309,7 @@ func TestQuarantine(t *testing.T) {
 // What Recover says of a whole file.
 func TestRecoverOfAWholeFile(t *testing.T) {
 	dir, w := fixture(t)
-	o := Options{Path: dir, MinFree: -1, Logger: quiet()}
+	o := Options{Path: dir, MinFree: -1, Logger: quiet(), LockTimeout: 50 * time.Millisecond}
 	if err := Recover(o, io.Discard); err != nil {
 		t.Fatal(err)
 	}

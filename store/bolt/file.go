@@ -184,7 +184,7 @@ func reason(err error) error {
 
 // mapBytes is how much address space the file is mapped into at first, so that it need not be mapped
 // anew, for which readers and writer wait for each other, while it grows.
-const mapBytes = 32 << 30
+const mapBytes int64 = 32 << 30
 
 func boltOptions(o *Options) *bbolt.Options {
 	b := &bbolt.Options{
@@ -203,7 +203,8 @@ func mapSize() int {
 	if strconv.IntSize < 64 || !mapsSparsely {
 		return 0
 	}
-	return mapBytes
+	size := mapBytes // not a constant: it may not fit
+	return int(size)
 }
 
 // openFile opens a file that is there, after looking whether it can be opened at all: bbolt panics,

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -19,42 +18,6 @@ import (
 	"go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 )
-
-// fate is what may have become of a change when the machine stops.
-type fate int
-
-const (
-	open fate = iota // begun: it happened or not
-	sure
-	never // refused
-)
-
-// change is one call of the model whose done tells its fate.
-type change struct {
-	mu   sync.Mutex
-	fate fate
-	ran  chan struct{}
-}
-
-func newChange() *change { return &change{ran: make(chan struct{})} }
-
-func (c *change) done(err error) {
-	c.mu.Lock()
-	if c.fate = sure; err != nil {
-		c.fate = never
-	}
-	c.mu.Unlock()
-	close(c.ran)
-}
-
-func (c *change) now() fate {
-	if c == nil {
-		return never
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.fate
-}
 
 // modelled is a message as the model knows it.
 type modelled struct {

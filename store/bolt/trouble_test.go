@@ -397,3 +397,40 @@ func TestCleaner(t *testing.T) {
 		t.Error(list)
 	}
 }
+
+// A file that was big and is mostly empty is small after the next start; what is in it stays.
+func TestDrainedFileShrinks(t *testing.T) {
+	o := Options{Path: t.TempDir(), HotBytes: 1 << 20}
+	e := mustOpen(t, o)
+	const n = 60
+	var ms []*store.Message
+	for i := range 1000 {
+		ms = append(ms, message("big", fmt.Sprint("m", i), 1000))
+	}
+	for range n { // by Commit, whose messages must not stay in memory either
+		if err := await(t, func(done func(error)) { e.Commit(ms, nil, done) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if hot := e.table.Hot(); hot > 2<<20 {
+		t.Errorf("%d bytes of bodies in memory, bound %d", hot, o.HotBytes)
+	}
+	if err := publish(t, e, message("small", "stays", 100_000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := await(t, func(done func(error)) { e.Drop("big", done) }); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		e = mustOpen(t, o)
+		if got, _ := e.Browse("small", 0, 9); len(got) != 1 || len(got[0].Data) != 100_000 {
+			t.Fatalf("%d messages are left, want 1", len(got))
+		}
+	}
+	if u := e.Usage(); u.File > 4<<20 || u.Live != 1 {
+		t.Errorf("after a restart: %+v", u)
+	}
+}

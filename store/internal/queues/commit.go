@@ -140,7 +140,7 @@ func (t *Table) apply(ms []*store.Message, targets []*Queue, ds []*delivery, loc
 		targets[i].growth++
 		targets[i].swelling += int64(m.Size())
 		bytes += int64(m.Size())
-		full = full || m.Size() > math.MaxUint32
+		full = full || int64(m.Size()) > math.MaxUint32
 		if t.durable(m) {
 			journal = true
 		} else if t.opts.Journal != nil {
