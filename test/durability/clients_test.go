@@ -170,6 +170,8 @@ type consumer struct {
 	onward *publisher // forwarding: who sends on
 	to     string     // forwarding: where
 	seen   func(e *entry)
+	// inbox, unless nil, gets the deliveries instead, for the test to settle.
+	inbox chan waiting
 
 	mu      sync.Mutex
 	id      int
@@ -179,9 +181,11 @@ type consumer struct {
 	since   int // deliveries in this subscription
 }
 
+// waiting is a delivery that is not settled yet.
 type waiting struct {
 	e   *entry
 	ack string
+	f   *harness.Frame
 }
 
 // subscribe subscribes and waits for the receipt.
@@ -217,7 +221,10 @@ func (c *consumer) message(sub string, f *harness.Frame) {
 	if e == nil {
 		return
 	}
-	if c.old == nil {
+	switch {
+	case c.inbox != nil:
+		c.inbox <- waiting{e, f.Value("ack"), f}
+	case c.old == nil:
 		c.settle(e, f.Value("ack"))
 	}
 	if c.seen != nil {
@@ -231,7 +238,7 @@ func (c *consumer) settle(e *entry, ack string) {
 		// The broker took it for consumed as it was sent.
 	case individual:
 		if !c.prompt && c.rnd.IntN(8) == 0 && len(c.kept) < 40 {
-			c.kept = append(c.kept, waiting{e, ack})
+			c.kept = append(c.kept, waiting{e: e, ack: ack})
 			return
 		}
 		c.acknowledge([]*entry{e}, ack)
@@ -245,7 +252,7 @@ func (c *consumer) settle(e *entry, ack string) {
 			c.renew()
 		}
 	case cumulative:
-		c.kept = append(c.kept, waiting{e, ack})
+		c.kept = append(c.kept, waiting{e: e, ack: ack})
 		if c.prompt || len(c.kept) >= 50 || c.rnd.IntN(10) == 0 {
 			var es []*entry
 			for _, w := range c.kept {
