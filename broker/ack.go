@@ -142,7 +142,12 @@ func (s *session) released(c claim) {
 func (s *session) claimed(f *stompframe.Frame) (claim, *ending) {
 	if s.version == stompframe.V12 {
 		if id, ok := f.Header.Get(frame.Id); ok {
-			return s.claimByID(id), nil
+			c, ours := s.claimByID(id)
+			if !ours {
+				// A broker whose ack ids are its message ids has taught clients to send those.
+				c = s.claimByMessage(string(id), f)
+			}
+			return c, nil
 		}
 	}
 	// STOMP 1.1, ACK: message-id and subscription. STOMP 1.0: message-id. Old clients do so on
@@ -155,47 +160,50 @@ func (s *session) claimed(f *stompframe.Frame) (claim, *ending) {
 		}
 		return claim{}, because(reasonMissingHeader, "%s needs the header %s", f.Command, need)
 	}
-	name, named := f.Header.Get(frame.Subscription)
-	if named {
-		sub := s.subscriptions[string(name)]
-		if sub == nil {
-			return claim{}, nil
-		}
-		return claimMessage(sub, string(id)), nil
-	}
-	if s.version == stompframe.V11 {
+	if s.version == stompframe.V11 && !f.Header.Has(frame.Subscription) {
 		return claim{}, because(reasonMissingHeader, "%s needs the header subscription in STOMP 1.1", f.Command)
 	}
-	for _, sub := range s.subscriptions {
-		if c := claimMessage(sub, string(id)); c.hs != nil {
-			return c, nil
-		}
-	}
-	return claim{}, nil
+	return s.claimByMessage(string(id), f), nil
 }
 
-// claimByID claims by a MESSAGE's ack header, NUMBER-SEQ.
-func (s *session) claimByID(id []byte) claim {
+// claimByID claims by a MESSAGE's ack header, NUMBER-SEQ; ours tells that id has that form.
+func (s *session) claimByID(id []byte) (c claim, ours bool) {
 	n, q, ok := bytes.Cut(id, []byte("-"))
 	if !ok {
-		return claim{}
+		return claim{}, false
 	}
 	number, err := strconv.ParseUint(string(n), 10, 64)
 	seq, err2 := strconv.ParseUint(string(q), 10, 64)
 	if err != nil || err2 != nil {
-		return claim{}
+		return claim{}, false
 	}
 	sub := s.byNumber(number)
 	if sub == nil || sub.queue == nil || sub.mode == ackAuto {
-		return claim{}
+		return claim{}, true
 	}
 	sub.queue.mu.Lock()
 	defer sub.queue.mu.Unlock()
 	i := sub.find(seq)
 	if i < 0 {
+		return claim{}, true
+	}
+	return claim{sub, sub.claim(i, nil)}, true
+}
+
+// claimByMessage claims by message-id, of the subscription that the frame names, if it does.
+func (s *session) claimByMessage(id string, f *stompframe.Frame) claim {
+	if name, named := f.Header.Get(frame.Subscription); named {
+		if sub := s.subscriptions[string(name)]; sub != nil {
+			return claimMessage(sub, id)
+		}
 		return claim{}
 	}
-	return claim{sub, sub.claim(i, nil)}
+	for _, sub := range s.subscriptions {
+		if c := claimMessage(sub, id); c.hs != nil {
+			return c
+		}
+	}
+	return claim{}
 }
 
 func claimMessage(sub *subscription, id string) claim {
