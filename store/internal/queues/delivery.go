@@ -54,14 +54,15 @@ func (d *delivery) Ack(done func(error)) {
 // strike takes the message that is on loan at pos out of the queue. later tells that the journal
 // will run done. The caller holds q.mu.
 func (q *Queue) strike(pos uint64, done func(error)) (later bool, err error) {
-	e, ok := q.ledger.Get(pos)
-	if ok && e.Value.At != 0 {
-		if err := q.table.opts.Journal.Ack(e.Value.At, done); err != nil {
-			return false, err
+	if q.table.opts.Journal != nil {
+		if e, ok := q.ledger.Get(pos); ok && e.Value.At != 0 {
+			if err := q.table.opts.Journal.Ack(e.Value.At, done); err != nil {
+				return false, err
+			}
+			later = true
 		}
-		later = true
 	}
-	if e, ok = q.ledger.Ack(pos); ok {
+	if e, ok := q.ledger.Ack(pos); ok {
 		q.gone(e)
 	}
 	return later, nil

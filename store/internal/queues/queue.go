@@ -261,41 +261,51 @@ func (t *Table) Browse(name string, after uint64, limit int) ([]*store.Message, 
 
 // Purge implements [store.Engine].
 func (t *Table) Purge(name string, done func(n int, err error)) {
-	tell := func(n int, err error) {
-		if done != nil {
-			done(n, err)
-		}
+	n, later, err := t.purge(name, done)
+	if !later && done != nil {
+		done(n, err)
 	}
+}
+
+// purge is Purge but for done, unless the journal will run it.
+func (t *Table) purge(name string, done func(n int, err error)) (n int, later bool, err error) {
 	if err := t.refusal(); err != nil {
-		tell(0, err)
-		return
+		return 0, false, err
 	}
 	q := t.find(name)
 	if q == nil {
-		tell(0, nil)
-		return
+		return 0, false, nil
 	}
-	var places []Place
-	before, n := q.ledger.Counts().Bytes, 0
+	defer q.unlock()
+	before := q.ledger.Counts().Bytes
 	if t.opts.Journal == nil {
 		n = q.ledger.Purge(nil)
-	} else {
-		n = q.ledger.Purge(func(e entry) {
-			q.cool(e)
-			if e.Value.At != 0 {
-				places = append(places, e.Value.At)
-			}
-		})
+		t.reserve(q.ledger.Counts().Bytes - before)
+		return n, false, nil
 	}
+	places, n := q.purgeDurable()
 	t.reserve(q.ledger.Counts().Bytes - before)
-	var err error
-	if len(places) > 0 {
-		err = t.opts.Journal.Remove(places, func(err error) { tell(n, err) })
+	if len(places) == 0 {
+		return n, false, nil
 	}
-	q.unlock()
-	if len(places) == 0 || err != nil {
-		tell(n, err)
-	}
+	err = t.opts.Journal.Remove(places, func(err error) {
+		if done != nil {
+			done(n, err)
+		}
+	})
+	return n, err == nil, err
+}
+
+// purgeDurable empties the ledger of what is not on loan, and gives the places of what the journal
+// has. The caller holds q.mu.
+func (q *Queue) purgeDurable() (places []Place, n int) {
+	n = q.ledger.Purge(func(e entry) {
+		q.cool(e)
+		if e.Value.At != 0 {
+			places = append(places, e.Value.At)
+		}
+	})
+	return places, n
 }
 
 // Drop implements [store.Engine].
