@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/go-stomp/stomp/v3/frame"
+	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/stompframe"
 )
 
@@ -92,6 +93,11 @@ func (how settlement) refuse(c claim, done func(error)) {
 	for _, h := range c.hs {
 		if how.dead {
 			c.sub.queue.bury(h.d, deadByClient, done)
+			continue
+		}
+		if mutant.Is(mutant.RequeueAtTail) {
+			m := *h.d.Message()
+			h.d.Move(&m, done)
 			continue
 		}
 		delay := how.delay

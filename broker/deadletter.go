@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
 )
@@ -41,6 +42,14 @@ func (q *queue) bury(d store.Delivery, reason string, done func(error)) {
 		return
 	}
 	q.b.deadLetters.Add(1)
+	if mutant.Is(mutant.BuryInTwo) {
+		m := q.b.policies.deadLetter(d.Message(), to, reason, d.Count())
+		d.Ack(func(error) { q.b.engine.Publish(m, nil) })
+		if done != nil {
+			done(nil)
+		}
+		return
+	}
 	d.Move(q.b.policies.deadLetter(d.Message(), to, reason, d.Count()), done)
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/store"
 )
 
@@ -373,7 +374,7 @@ func (s *session) appendItem(b []byte, it *outItem) []byte {
 		head = it.sub.appendAckID(head, it.seq)
 		head = append(head, '\n')
 	}
-	if it.count > 1 {
+	if it.count > 1 && !mutant.Is(mutant.FlagLost) {
 		head = append(head, "redelivered:true\ndelivery-count:"...)
 		head = strconv.AppendInt(head, int64(it.count), 10)
 		head = append(head, '\n')

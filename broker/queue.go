@@ -3,6 +3,7 @@ package broker
 import (
 	"sync"
 
+	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/store"
 )
 
@@ -73,6 +74,9 @@ func (q *queue) hand(d store.Delivery) bool {
 		if sub.mode != ackAuto {
 			it.seq = sub.hold(d)
 			sub.s.unacked.Add(1)
+			if mutant.Is(mutant.AckAtDelivery) {
+				defer d.Ack(nil)
+			}
 		}
 		if sub.s.out.putDelivery(it) {
 			sub.free--
@@ -185,6 +189,9 @@ func (q *queue) settle(sub *subscription, unsent []outItem) {
 		if h.unsent || never[h.seq] {
 			h.d.Release()
 		} else {
+			if mutant.Is(mutant.UnsubscribeAcks) {
+				h.d.Ack(nil)
+			}
 			h.d.Nack(0, nil)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-stomp/stomp/v3/frame"
+	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
 )
@@ -80,6 +81,11 @@ func (s *session) publish(t target, m *store.Message, receiptID string) {
 	default:
 		// Those who listen get it at once; the receipt waits for those who are to get it later.
 		if queues := s.b.topics.publish(t.topic, m, s); queues != nil {
+			if mutant.Is(mutant.TopicFirst) {
+				s.b.engine.Commit(copies(m, queues, nil), nil, nil)
+				r.confirm()
+				return
+			}
 			s.b.engine.Commit(copies(m, queues, nil), nil, stored)
 			return
 		}
@@ -184,7 +190,7 @@ func (s *session) authorize(op Op, destination string) *ending {
 // several expiries counts, and the latest of several delays.
 func sendOptions(m *store.Message, f *stompframe.Frame, now time.Time) *ending {
 	ms := now.UnixMilli()
-	m.Persistent = !says(f.Header.String(hdrPersistent), "false")
+	m.Persistent = !says(f.Header.String(hdrPersistent), "false") && !mutant.Is(mutant.Volatile)
 	for _, h := range f.Header {
 		var relative, delay bool
 		switch string(h.Name) {

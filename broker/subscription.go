@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/store"
 )
 
@@ -126,7 +127,7 @@ func (sub *subscription) findMessage(id string) int {
 // first. queue.mu is held.
 func (sub *subscription) claim(i int, to []held) []held {
 	from := i
-	if sub.mode == ackClient {
+	if sub.mode == ackClient && !mutant.Is(mutant.CumulativeOne) {
 		from = 0
 	}
 	for j := from; j <= i; j++ {

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/go-stomp/stomp/v3/frame"
+	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
 )
@@ -139,6 +140,12 @@ func (s *session) handleCommit(f *stompframe.Frame) *ending {
 	id := f.Header.String(frame.Receipt)
 	r := s.acks.open(id)
 	committed := make(chan struct{})
+	if mutant.Is(mutant.HalfCommit) {
+		for _, m := range ms[:max(len(ms)-1, 0)] {
+			s.b.engine.Publish(m, nil)
+		}
+		ms = ms[max(len(ms)-1, 0):]
+	}
 	s.b.engine.Commit(ms, acks, func(err error) {
 		defer close(committed)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/store"
 	"github.com/gudokmq/gudok/store/internal/queues"
 	"go.etcd.io/bbolt"
@@ -60,6 +61,9 @@ func (e *Engine) Unbind(queue string, done func(error)) {
 		}
 	}
 	e.table.DropBy(queue, func(places []queues.Place) (bool, error) {
+		if mutant.Is(mutant.UnbindLeaves) {
+			places = nil
+		}
 		return true, e.journal.remove(places, &binding{Binding: store.Binding{Queue: queue}, ends: true}, finish)
 	}, done)
 }

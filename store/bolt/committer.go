@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/store"
 	"github.com/gudokmq/gudok/store/internal/queues"
 	"go.etcd.io/bbolt"
@@ -107,6 +108,9 @@ func (c *committer) commit(b *batch) {
 	struck := c.strike(b)
 	c.note()
 	err := error(nil)
+	if mutant.Is(mutant.ReceiptFirst) {
+		c.answer.put(b.ops)
+	}
 	if len(b.records) > 0 || len(c.dirty) > 0 || len(c.binds) > 0 || len(c.reaches) > 0 || hasDamage(b) {
 		b.index = appendIndex(c.bufs.index[:0], b.no, b.records)
 		err = c.update(b)
@@ -123,7 +127,9 @@ func (c *committer) commit(b *batch) {
 		}
 		c.choose()
 		c.sealed()
-		c.answer.put(b.ops)
+		if !mutant.Is(mutant.ReceiptFirst) {
+			c.answer.put(b.ops)
+		}
 	case errors.Is(err, store.ErrFull):
 		c.j.full.Store(true)
 		c.withdraw(b, struck, err)
@@ -151,6 +157,9 @@ func hasDamage(b *batch) bool {
 func (c *committer) strike(b *batch) (struck []queues.Place) {
 	note := func(o *op) {
 		if bk := c.buckets[commitOf(o.at)]; o.at&pending == 0 && bk != nil && bk.isLive(indexOf(o.at)) {
+			if mutant.Is(mutant.CountForgotten) {
+				return
+			}
 			bk.nack(indexOf(o.at), nack{o.count, o.until})
 			c.mark(bk)
 		}
@@ -158,6 +167,9 @@ func (c *committer) strike(b *batch) (struck []queues.Place) {
 	for i := range b.ops {
 		switch o := &b.ops[i]; o.kind {
 		case opAck, opDamage:
+			if mutant.Is(mutant.AckForgotten) {
+				continue
+			}
 			c.ack(o.at)
 		case opRemove:
 			for _, at := range o.places {
@@ -167,6 +179,9 @@ func (c *committer) strike(b *batch) (struck []queues.Place) {
 				c.binds = append(c.binds, o.bind)
 			}
 		case opBind:
+			if mutant.Is(mutant.BindingForgotten) {
+				continue
+			}
 			c.binds = append(c.binds, o.bind)
 		case opCommit:
 			for _, at := range o.tx.Acks {
@@ -266,6 +281,14 @@ func (c *committer) update(b *batch) (err error) {
 			return classify(err)
 		}
 	}
+	if mutant.Is(mutant.AcksSecond) && len(b.records) > 0 && len(c.dirty) > 0 {
+		dirty := c.dirty
+		c.dirty = nil
+		if err := c.update(b); err != nil {
+			return err
+		}
+		c.dirty, b = dirty, &batch{no: b.no}
+	}
 	m := c.manifest
 	m.binds = c.bindSum()
 	if len(b.records) > 0 {
@@ -334,7 +357,7 @@ func (b *batch) write(log *bbolt.Bucket) error {
 // writeMarks writes what of a commit is acknowledged, or the whole commit off.
 func writeMarks(log, acks *bbolt.Bucket, b *bucket) error {
 	key := commitKey(b.no)
-	if b.live > 0 {
+	if b.live > 0 && !(mutant.Is(mutant.CommitGoesEarly) && b.live*2 < b.n) {
 		return acks.Put(key, b.appendMarks(nil))
 	}
 	// One that was made and acknowledged while the disk was full is not there.
@@ -385,7 +408,9 @@ func (c *committer) withdraw(b *batch, struck []queues.Place, err error) {
 		switch o := &b.ops[i]; {
 		case o.kind == opPublish && (o.at != 0 || o.elided):
 			o.q.Failed(o.pos)
-			o.err = err
+			if !mutant.Is(mutant.DropWhenFull) {
+				o.err = err
+			}
 			failed = append(failed, *o)
 		case o.kind == opCommit || o.kind == opBind:
 			o.err = err
@@ -394,6 +419,8 @@ func (c *committer) withdraw(b *batch, struck []queues.Place, err error) {
 		case o.kind == opMove:
 			c.release(o.moves)
 		case o.kind == opDamage: // it is met again after the next start
+		case mutant.Is(mutant.AckWhenFull):
+			failed = append(failed, *o)
 		default:
 			c.owed = append(c.owed, *o)
 		}

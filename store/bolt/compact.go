@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/store"
 	"go.etcd.io/bbolt"
 )
@@ -38,6 +39,9 @@ func Compact(o Options) error {
 		err = fmt.Errorf("%w: %s", ErrDamaged, list[0].Reason)
 	}
 	temp := path + compactSuffix
+	if mutant.Is(mutant.CompactInPlace) {
+		temp = path
+	}
 	if err == nil {
 		err = errors.Join(removeIfThere(temp), build(&o, temp, e.pack))
 	}

@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/gudokmq/gudok/internal/mutant"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
@@ -110,6 +112,8 @@ func build(o *Options, path string, fill func(*bbolt.DB) error) error {
 		return err
 	}
 	db.AllocSize = 64 << 10
+	unsynced := mutant.Is(mutant.CompactUnsynced) && strings.HasSuffix(path, compactSuffix)
+	db.NoSync = unsynced
 	err = db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{bucketMeta, bucketLog, bucketAcks} {
 			if _, err := tx.CreateBucket(name); err != nil {
@@ -128,7 +132,7 @@ func build(o *Options, path string, fill func(*bbolt.DB) error) error {
 	if err == nil {
 		err = fill(db)
 	}
-	if err == nil {
+	if err == nil && !unsynced {
 		err = db.Sync()
 	}
 	if e := db.Close(); err == nil {
@@ -137,7 +141,7 @@ func build(o *Options, path string, fill func(*bbolt.DB) error) error {
 	if err == nil {
 		err = o.hooks.at("sync")
 	}
-	if err == nil {
+	if err == nil && !unsynced {
 		err = syncFile(path)
 	}
 	return err
@@ -153,6 +157,9 @@ func install(o *Options, temp, path string) error {
 	}
 	if err := o.hooks.at("directory"); err != nil {
 		return err
+	}
+	if mutant.Is(mutant.NoDirectorySync) {
+		return nil
 	}
 	return syncDir(filepath.Dir(path))
 }
@@ -224,6 +231,7 @@ func openFile(o *Options, path string) (*bbolt.DB, error) {
 		return nil, openError(path, err)
 	}
 	db.AllocSize = allocSize(o.MaxSize)
+	db.NoSync = mutant.Is(mutant.NoSync)
 	return db, nil
 }
 

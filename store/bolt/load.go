@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/store/internal/queues"
 	"github.com/gudokmq/gudok/store/ledger"
 	"go.etcd.io/bbolt"
@@ -122,8 +123,17 @@ func (e *Engine) restoreCommit(raw *bbolt.Bucket, no uint64, acks *bbolt.Bucket,
 		if _, nacked := b.nacks[i]; nacked {
 			notBefore = k.until
 		}
-		if r.pos <= reaches[r.queue] {
+		if r.pos <= reaches[r.queue] && !mutant.Is(mutant.ReachForgotten) {
 			k.count = max(k.count, 1) // it was delivered, very likely
+		}
+		if mutant.Is(mutant.RecoveryOrder) {
+			r.pos = (r.pos + 2) ^ 1
+		}
+		if mutant.Is(mutant.ExpiryForgotten) {
+			r.expires = 0
+		}
+		if mutant.Is(mutant.DelayForgotten) {
+			notBefore = 0
 		}
 		e.table.Restore(r.queue, ledger.Entry[queues.Item]{
 			Pos: r.pos, Value: queues.Item{At: place(no, i)}, Size: uint32(r.size()), Count: int(k.count),

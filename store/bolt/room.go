@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/store"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -17,7 +18,7 @@ import (
 // transaction. Everything else, and whatever a sync says, means that nobody knows what is on the
 // disk.
 func classify(err error) error {
-	if err == nil {
+	if err == nil || mutant.Is(mutant.SyncErrorIgnored) {
 		return nil
 	}
 	var path *fs.PathError

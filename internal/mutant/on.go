@@ -1,0 +1,10 @@
+//go:build mutant
+
+package mutant
+
+import "os"
+
+var planted = Name(os.Getenv("GUDOK_MUTANT"))
+
+// Is tells whether the bug is there.
+func Is(n Name) bool { return n == planted }
