@@ -28,3 +28,19 @@ func TestAckIDIsMessageID(t *testing.T) {
 		t.Errorf("got %q and %q", again.body, last.body)
 	}
 }
+
+// The header ack is STOMP 1.2's: a client that finds one may answer as 1.2 wants it.
+func TestAckHeaderIsOfItsVersion(t *testing.T) {
+	for _, version := range []string{"1.0", "1.1", "1.2"} {
+		b := newBroker(t, broker.Options{})
+		c := dial(t, b, 1<<20)
+		c.send("CONNECT\naccept-version:" + version + "\n\n")
+		c.expect("CONNECTED")
+		for _, destination := range []string{"/queue/q", "/topic/t"} {
+			c.send("SUBSCRIBE\nid:"+destination+"\ndestination:"+destination+"\nack:client\n\n", "SEND\ndestination:"+destination+"\n\nx")
+			if _, ok := c.expect("MESSAGE").header["ack"]; ok != (version == "1.2") {
+				t.Errorf("%s, %s: ack is there: %v", version, destination, ok)
+			}
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gudokmq/gudok/internal/mutant"
+	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
 )
 
@@ -365,7 +366,7 @@ func (s *session) appendItem(b []byte, it *outItem) []byte {
 		return s.conn.AppendFrame(b, it.raw, nil, true)
 	}
 	head := append(s.head[:0], it.sub.prefix...)
-	if it.sub.mode != ackAuto {
+	if it.sub.mode != ackAuto && s.version == stompframe.V12 { // STOMP 1.2, MESSAGE; older ones have none
 		if it.d == nil {
 			it.sub.sent++
 			it.seq = it.sub.sent
