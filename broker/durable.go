@@ -78,6 +78,15 @@ func (s *session) durableQueue(name, destination string) (string, *ending) {
 		url.QueryEscape(strings.TrimPrefix(destination, topicPrefix)), nil
 }
 
+// durableTopic is the topic's name or pattern in a name that durableQueue made; "" for any other.
+func durableTopic(queue string) string {
+	topic, err := url.QueryUnescape(queue[strings.LastIndexByte(queue, '/')+1:])
+	if err != nil || !strings.HasPrefix(queue, durablePrefix) {
+		return ""
+	}
+	return topicPrefix + topic
+}
+
 // durableOf begins the names of all durable queues of an owner.
 func durableOf(owner string) string { return durablePrefix + url.QueryEscape(owner) + "/" }
 

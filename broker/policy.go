@@ -146,14 +146,14 @@ func covers(pattern, name string) bool {
 }
 
 // ofQueue is the policy of an engine's queue. A durable subscription's and a private queue's are
-// that of the topic their message was sent to; without a message it is the default.
+// that of the topic their message was sent to; without a message, of the topic as it was subscribed to.
 func (ps *Policies) ofQueue(queue string, m *store.Message) *Policy {
 	if len(ps.list) == 0 {
 		return &defaultPolicy
 	}
 	if strings.HasPrefix(queue, durablePrefix) || strings.HasPrefix(queue, privatePrefix) {
 		if m == nil {
-			return &defaultPolicy
+			return ps.of(durableTopic(queue))
 		}
 		queue = destinationOf(m)
 	}

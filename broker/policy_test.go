@@ -116,3 +116,35 @@ func TestPolicies(t *testing.T) {
 		c.sync()
 	})
 }
+
+// A queue's length, and a durable subscription's, by policy.
+func TestLengthPolicies(t *testing.T) {
+	ps := policies(t,
+		broker.Policy{Match: "/queue/ring", MaxMessages: 2, DropOldest: true},
+		broker.Policy{Match: "/queue/full", MaxMessages: 1},
+		broker.Policy{Match: "/topic/news.**", MaxMessages: 2, DropOldest: true})
+	m := memory.New(memory.Options{Bounds: ps.Bounds})
+	defer m.Close()
+	b := newBroker(t, broker.Options{Engine: m, Policies: ps})
+	c := login(t, b, "login:alice\n")
+	c.send("SUBSCRIBE\nid:d\ndestination:/topic/news.*\ndurable:true\nreceipt:1\n\n", "UNSUBSCRIBE\nid:d\nreceipt:2\n\n")
+	c.expect("RECEIPT")
+	c.expect("RECEIPT")
+	for _, body := range []string{"1", "2", "3"} {
+		c.send("SEND\ndestination:/queue/ring\n\n"+body, "SEND\ndestination:/topic/news.a\n\n"+body)
+	}
+	c.send("SUBSCRIBE\nid:r\ndestination:/queue/ring\n\n")
+	for _, body := range []string{"2", "3"} {
+		if f := c.expect("MESSAGE", "subscription:r"); f.body != body {
+			t.Errorf("ring: got %s, want %s", f.body, body)
+		}
+	}
+	c.send("SUBSCRIBE\nid:d\ndestination:/topic/news.*\ndurable:true\n\n")
+	for _, body := range []string{"2", "3"} {
+		if f := c.expect("MESSAGE", "subscription:d"); f.body != body {
+			t.Errorf("durable: got %s, want %s", f.body, body)
+		}
+	}
+	c.send("SEND\ndestination:/queue/full\n\n1", "SEND\ndestination:/queue/full\nreceipt:2\n\n2")
+	c.expect("ERROR", "message:queue is full", "receipt-id:2")
+}

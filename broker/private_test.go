@@ -56,7 +56,7 @@ func TestTopicPrefetch(t *testing.T) {
 			fill(p, "/topic/a.b", 10, 11)
 			c.send("ACK\nid:" + acks[0] + "\n\n")
 			c.sync()
-			if q := b.Transient(); len(q) > 0 {
+			if q := b.Private(); len(q) > 0 {
 				t.Errorf("left behind: %q", q)
 			}
 		})
@@ -94,14 +94,14 @@ func TestTopicAcknowledged(t *testing.T) {
 			}
 			c.send("BEGIN\ntransaction:t\n\n", "ACK\n"+by(two)+"\ntransaction:t\n\n", "COMMIT\ntransaction:t\n\n")
 			c.sync()
-			if q := b.Transient(); len(q) != 1 {
+			if q := b.Private(); len(q) != 1 {
 				t.Errorf("queues %q, want the private one", q)
 			}
 			c.drop()
 			c.ended()
 			p.send("SEND\ndestination:/user/u/queue/x\n\nlate")
 			p.sync()
-			if q := b.Transient(); len(q) > 0 {
+			if q := b.Private(); len(q) > 0 {
 				t.Errorf("left behind: %q", q)
 			}
 		})
@@ -137,7 +137,7 @@ func TestTopicPrefetchIsBounded(t *testing.T) {
 		send(8, "")
 		c.ended()
 		p.sync()
-		if q := b.Transient(); len(q) > 0 {
+		if q := b.Private(); len(q) > 0 {
 			t.Errorf("left behind: %q", q)
 		}
 	})
@@ -145,7 +145,8 @@ func TestTopicPrefetchIsBounded(t *testing.T) {
 
 // However publishing and leaving meet, no private queue outlives its subscription.
 func TestPrivateQueuesEnd(t *testing.T) {
-	b := newBroker(t, broker.Options{})
+	// Nobody is too slow here, however fast the publishers are.
+	b := newBroker(t, broker.Options{Limits: broker.Limits{Outbox: 1 << 30}})
 	stop := make(chan struct{})
 	var publishers sync.WaitGroup
 	for range 4 {
@@ -177,7 +178,7 @@ func TestPrivateQueuesEnd(t *testing.T) {
 	}
 	close(stop)
 	publishers.Wait()
-	if q := b.Transient(); len(q) > 0 {
+	if q := b.Private(); len(q) > 0 {
 		t.Errorf("left behind: %q", q)
 	}
 }

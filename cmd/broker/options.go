@@ -19,7 +19,7 @@ import (
 // disk fails so that nothing more can be promised.
 func newEngine(s conf.Store, ps *broker.Policies, log *slog.Logger, fatal func(error)) (store.Engine, error) {
 	if s.Engine == "memory" {
-		return memory.New(memory.Options{MaxBytes: int64(s.MaxSize), Expired: ps.Expired}), nil
+		return memory.New(memory.Options{MaxBytes: int64(s.MaxSize), Expired: ps.Expired, Bounds: ps.Bounds}), nil
 	}
 	minFree := int64(s.MinFree)
 	if minFree == 0 {
@@ -30,6 +30,7 @@ func newEngine(s conf.Store, ps *broker.Policies, log *slog.Logger, fatal func(e
 		MaxSize: int64(s.MaxSize),
 		MinFree: minFree,
 		Expired: ps.Expired,
+		Bounds:  ps.Bounds,
 		Fatal:   fatal,
 		Logger:  log,
 	})

@@ -12,7 +12,7 @@ import (
 
 func options(dir string, s storetest.Setup) bolt.Options {
 	return bolt.Options{
-		Path: dir, MaxBytes: s.MaxBytes, MaxMessages: s.MaxMessages, Expired: s.Expired, MinFree: -1,
+		Path: dir, MaxBytes: s.MaxBytes, MaxMessages: s.MaxMessages, Expired: s.Expired, Bounds: s.Bounds, MinFree: -1,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 }

@@ -70,7 +70,7 @@ func assemble(o Options, db *bbolt.DB) *Engine {
 	e.answerer = newAnswerer(o.Fatal, e.journal.recycle)
 	e.table = queues.New(queues.Options{
 		MaxBytes: o.MaxBytes, MaxMessages: o.MaxMessages, MaxQueueBytes: o.MaxQueueBytes,
-		MaxTransient: o.MaxTransient, HotBytes: o.HotBytes, Expired: o.Expired, Now: o.Now, Journal: e.journal,
+		MaxTransient: o.MaxTransient, HotBytes: o.HotBytes, Expired: o.Expired, Bounds: o.Bounds, Now: o.Now, Journal: e.journal,
 	})
 	e.engine = e.table
 	e.reader = &reader{

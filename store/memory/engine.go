@@ -19,6 +19,9 @@ type Options struct {
 	// is dropped. It runs on the engine's housekeeping goroutine with no lock held, must not
 	// block and must not call Engine.Close. nil drops expired messages.
 	Expired func(m *store.Message) *store.Message
+	// Bounds are further limits of a queue, by name; nil for none. It is asked once for each queue,
+	// must not block and must not call the engine.
+	Bounds func(queue string) store.Bounds
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -42,7 +45,7 @@ func New(o Options) *Engine {
 	if o.MaxMessages <= 0 {
 		o.MaxMessages = 1_000_000
 	}
-	t := queues.New(queues.Options{MaxBytes: o.MaxBytes, MaxMessages: o.MaxMessages, Expired: o.Expired, Now: o.Now})
+	t := queues.New(queues.Options{MaxBytes: o.MaxBytes, MaxMessages: o.MaxMessages, Expired: o.Expired, Bounds: o.Bounds, Now: o.Now})
 	t.Start(nil)
 	return &Engine{engine: t}
 }

@@ -16,7 +16,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(_ testing.TB, s storetest.Setup) store.Engine {
-	return memory.New(memory.Options{MaxBytes: s.MaxBytes, MaxMessages: s.MaxMessages, Expired: s.Expired})
+	return memory.New(memory.Options{MaxBytes: s.MaxBytes, MaxMessages: s.MaxMessages, Expired: s.Expired, Bounds: s.Bounds})
 }
 
 func TestEngine(t *testing.T) {

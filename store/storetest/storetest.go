@@ -20,6 +20,8 @@ type Setup struct {
 	MaxBytes int64
 	// MaxMessages bounds the messages of each queue.
 	MaxMessages int
+	// Bounds are further limits of a queue; nil for none.
+	Bounds func(queue string) store.Bounds
 	// Expired gives what takes the place of an expired message, nil for nothing; a nil func
 	// stands for nothing always.
 	Expired func(*store.Message) *store.Message

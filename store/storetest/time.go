@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"errors"
 	"time"
 
 	"github.com/gudokmq/gudok/store"
@@ -123,55 +122,5 @@ var timeCases = []testCase{
 		s.publishMessage(expiring("q", "m1", s.unit()))
 		s.stat("q", store.Stat{})
 		s.wantContents("dlq", "d1")
-	}},
-}
-
-var limitCases = []testCase{
-	{name: "Limit/Messages", setup: Setup{MaxMessages: 3}, run: func(s *suite) {
-		s.publish("q", "m1", "m2")
-		s.publishMessage(delayed("q", "m3", time.Hour))
-		if err := s.tryPublish(message("q", "m4")); !errors.Is(err, store.ErrFull) {
-			s.Fatalf("message 4 of 3: %v", err)
-		}
-		s.publish("other", "o1")
-		d := s.take("q", 1).want("m1")[0]
-		if err := s.tryPublish(message("q", "m5")); !errors.Is(err, store.ErrFull) {
-			s.Fatalf("a message on loan must count: %v", err)
-		}
-		s.ack(d)
-		s.publish("q", "m6")
-		s.wantContents("q", "m2", "m3", "m6")
-	}},
-	{name: "Limit/Bytes", setup: Setup{MaxBytes: 2000}, run: func(s *suite) {
-		half := func(queue, id string, more int) *store.Message {
-			m := &store.Message{ID: id, Queue: queue}
-			m.Data = make([]byte, 1000-m.Size()+more)
-			return m
-		}
-		s.publishMessage(half("a", "m1", 0))
-		if err := s.tryPublish(half("b", "m2", 1)); !errors.Is(err, store.ErrFull) {
-			s.Fatalf("2001 bytes of 2000: %v", err)
-		}
-		s.publishMessage(half("b", "m3", 0))
-		if err := s.tryPublish(message("c", "m4")); !errors.Is(err, store.ErrFull) {
-			s.Fatalf("beyond 2000 bytes: %v", err)
-		}
-		if names := s.e.Queues("", 9); len(names) != 2 {
-			s.Errorf("queues: %q", names)
-		}
-		// Each way out gives the room back.
-		d := s.take("a", 1).want("m1")[0]
-		s.ok("Move", func(done func(error)) { d.Move(half("a2", "m5", 0), done) })
-		s.ok("Purge", func(done func(error)) { s.e.Purge("b", func(_ int, err error) { done(err) }) })
-		s.publishMessage(half("b", "m6", 0))
-		s.ok("Drop", func(done func(error)) { s.e.Drop("a2", done) })
-		m := half("c", "m7", 0)
-		m.Expires = inMilli(s.unit())
-		s.publishMessage(m)
-		s.stat("c", store.Stat{})
-		s.publishMessage(half("d", "m8", 0))
-		if err := s.tryPublish(message("e", "m9")); !errors.Is(err, store.ErrFull) {
-			s.Fatalf("beyond 2000 bytes at the end: %v", err)
-		}
 	}},
 }

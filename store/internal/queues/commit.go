@@ -148,8 +148,7 @@ func (t *Table) apply(ms []*store.Message, targets []*Queue, ds []*delivery, loc
 		}
 	}
 	for _, q := range locked {
-		full = full || q.growth > 0 && q.ledger.Len()+len(q.waiting)+q.growth > t.opts.MaxMessages ||
-			q.swelling > 0 && q.swelling > t.opts.MaxQueueBytes-q.ledger.Counts().Bytes
+		full = full || (q.growth > 0 || q.swelling > 0) && !q.makeRoom(q.growth, q.swelling)
 		q.growth, q.swelling = 0, 0
 	}
 	full = full || transient > 0 && transient > t.opts.MaxTransient-t.transient.Load()

@@ -21,6 +21,7 @@ type Queue struct {
 	table  *Table
 	name   string
 	number uint64 // the order in which several queues are locked
+	bounds store.Bounds
 
 	mu       sync.Mutex
 	ledger   ledger.Ledger[Item]
@@ -53,8 +54,7 @@ type arrival struct {
 func (q *Queue) admit(m *store.Message, durable bool) error {
 	o := &q.table.opts
 	size := int64(m.Size())
-	if q.ledger.Len()+len(q.waiting) >= o.MaxMessages || size > math.MaxUint32 ||
-		size > o.MaxQueueBytes-q.ledger.Counts().Bytes {
+	if size > math.MaxUint32 || !q.makeRoom(1, size) {
 		return store.ErrFull
 	}
 	if !durable && o.Journal != nil && size > o.MaxTransient-q.table.transient.Load() {

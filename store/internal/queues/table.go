@@ -19,6 +19,8 @@ type Options struct {
 	// MaxMessages and MaxQueueBytes bound each queue, whatever the state of its messages.
 	MaxMessages   int
 	MaxQueueBytes int64
+	// Bounds are further limits of a queue, by name; nil for none.
+	Bounds func(queue string) store.Bounds
 	// MaxTransient bounds the sum of Message.Size of what a table with a journal keeps in memory
 	// only.
 	MaxTransient int64
@@ -152,6 +154,7 @@ func (t *Table) lookup(name string) (*Queue, error) {
 	}
 	if q = sh.queues[name]; q == nil {
 		q = &Queue{table: t, name: name, number: t.numbers.Add(1), place: -1}
+		q.setBounds()
 		sh.queues[name] = q
 	}
 	return q, nil
