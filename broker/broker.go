@@ -41,6 +41,7 @@ type Broker struct {
 	engine    store.Engine
 	ownEngine bool
 	transient *memory.Engine // temporary queues, and those of Spring's user destinations
+	private   *memory.Engine // those behind topic subscriptions, apart so that slow ones harm no other
 	auth      Authenticator
 	rules     Authorizer
 	limits    Limits
@@ -97,6 +98,7 @@ func New(o Options) (*Broker, error) {
 		b.engine, b.ownEngine = memory.New(memory.Options{}), true
 	}
 	b.transient = memory.New(memory.Options{MaxBytes: transientBytes})
+	b.private = memory.New(memory.Options{MaxBytes: privateBytes})
 	if b.policies == nil {
 		b.policies = &Policies{ids: b.ids}
 	}
@@ -112,7 +114,7 @@ func New(o Options) (*Broker, error) {
 	}
 	b.durables.byQueue = make(map[string]*durable)
 	if err := errors.Join(b.restore(), b.releaseDelayed()); err != nil {
-		return nil, errors.Join(err, b.transient.Close())
+		return nil, errors.Join(err, b.transient.Close(), b.private.Close())
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b, nil
@@ -121,6 +123,7 @@ func New(o Options) (*Broker, error) {
 // Bounds of what lives in memory whatever the engine.
 const (
 	transientBytes = 256 << 20        // all temporary and Spring user queues together
+	privateBytes   = 1 << 30          // all private queues together; they share what they have in common
 	orphanTime     = 30 * time.Second // how long such a queue keeps a message without a consumer
 )
 
@@ -196,7 +199,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		<-gone
 	}
 	b.delayed.Close()
-	if cerr := b.transient.Close(); err == nil && cerr != nil {
+	if cerr := errors.Join(b.transient.Close(), b.private.Close()); err == nil && cerr != nil {
 		err = fmt.Errorf("close temporary queues: %w", cerr)
 	}
 	if b.ownEngine {

@@ -20,8 +20,8 @@ func (b *Broker) Queues() int {
 	return len(b.queues)
 }
 
-// Transient names the queues that live in memory.
-func (b *Broker) Transient() []string { return b.transient.Queues("", 100) }
+// Private names the private queues.
+func (b *Broker) Private() []string { return b.private.Queues("", 100) }
 
 // PatternNodes counts the nodes of the patterns' tree, to see that nothing is left of patterns
 // nobody subscribes to.

@@ -27,7 +27,7 @@ func (s *session) routePrivate(sub *subscription) {
 func (sub *subscription) enqueue(m *store.Message) {
 	c := *m
 	c.Queue, c.NotBefore = sub.route, 0
-	engine, limit, size := sub.s.b.transient, sub.s.out.limit, int64(c.Size())
+	engine, limit, size := sub.s.b.private, sub.s.out.limit, int64(c.Size())
 	if n := sub.fresh.Add(size); n > limit {
 		// Look closer: some may have expired, which nobody tells us.
 		st := engine.Stat(c.Queue)

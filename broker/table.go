@@ -76,7 +76,10 @@ func (b *Broker) enter(sub *subscription) (q *queue, made bool, err error) {
 
 func (b *Broker) newQueue(sub *subscription) *queue {
 	q := &queue{b: b, name: sub.route, engine: b.engine, ready: make(chan struct{}), ended: make(chan struct{})}
-	if sub.temp || sub.ephemeral || sub.topic != "" {
+	switch {
+	case sub.topic != "":
+		q.engine, q.ephemeral = b.private, true
+	case sub.temp || sub.ephemeral:
 		q.engine, q.ephemeral = b.transient, true
 	}
 	q.keep = sub.temp
