@@ -173,7 +173,9 @@ type consumer struct {
 	// inbox, unless nil, gets the deliveries instead, for the test to settle.
 	inbox chan waiting
 
-	mu      sync.Mutex
+	turn sync.Mutex // held while a message is being settled
+
+	mu      sync.Mutex // guards what follows
 	id      int
 	current *reading
 	old     *reading // ended, not confirmed
@@ -196,6 +198,7 @@ func (c *consumer) subscribe() error {
 
 // head makes a new reading and the SUBSCRIBE for it.
 func (c *consumer) head() string {
+	c.l.beginning(c.queue)
 	c.mu.Lock()
 	c.id++
 	c.current, c.since = newReading(c.queue), 0
@@ -209,6 +212,8 @@ func (c *consumer) head() string {
 
 // message takes one message. It runs on the link's goroutine.
 func (c *consumer) message(sub string, f *harness.Frame) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
 	c.mu.Lock()
 	r := c.current
 	if c.old != nil {

@@ -31,6 +31,7 @@ type entry struct {
 	held       *reading // who has it on loan, in that life
 	ackSent    bool
 	ackTx      *unit // acknowledged within
+	marked     bool  // the last delivery was, as one that comes again
 	ackPromise bool  // the broker promised never to deliver it again
 }
 
@@ -60,7 +61,7 @@ type ledger struct {
 	entries map[key]*entry
 	units   []*unit
 	first   map[[2]string]int // publisher, queue: the last that was delivered for the first time
-	torn    map[string]bool   // queues whose consumer ended while messages were on their way
+	torn    map[string]int    // by queue: the life from which on a message may be marked that nobody has seen
 	wrong   []string
 	counts  struct{ intents, receipts, deliveries, acks, ackReceipts, again, unread, errors int }
 	target  int // so many receipts
@@ -68,7 +69,7 @@ type ledger struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{entries: map[key]*entry{}, first: map[[2]string]int{}, torn: map[string]bool{}}
+	return &ledger{entries: map[key]*entry{}, first: map[[2]string]int{}, torn: map[string]int{}}
 }
 
 const maxWrong = 25
@@ -193,7 +194,7 @@ func (l *ledger) delivered(r *reading, k key, sum string, redelivered bool) *ent
 	if e.delivered > 0 && e.last == l.life && !redelivered {
 		l.fault("redelivered flag: %v came again without it", k)
 	}
-	if e.delivered == 0 && redelivered && !l.torn[e.queue] {
+	if from, ok := l.torn[e.queue]; e.delivered == 0 && redelivered && (!ok || l.life < from) {
 		l.fault("redelivered flag: %v has it the first time", k)
 	}
 	if last, ok := r.last[k.pub]; ok && k.seq <= last {
@@ -212,6 +213,7 @@ func (l *ledger) delivered(r *reading, k key, sum string, redelivered bool) *ent
 	e.delivered++
 	e.last, e.held = l.life, r
 	e.ackSent, e.ackTx = false, nil // it had no effect
+	e.marked = redelivered
 	r.got = append(r.got, e)
 	return e
 }
@@ -256,11 +258,44 @@ func (l *ledger) ended(r *reading) {
 	}
 }
 
+// beginning notes that a queue is being consumed: what the broker will have on its way when it dies is
+// known as delivered in the next life.
+func (l *ledger) beginning(queue string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.torn[queue]; !ok {
+		l.torn[queue] = l.life + 1
+	}
+}
+
 // ending notes that a subscription ends while messages may be on their way to it.
 func (l *ledger) ending(r *reading) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.torn[r.queue] = true
+	l.torn[r.queue] = min(l.torn[r.queue], l.life)
+}
+
+// clone is a ledger that goes on from what this one knows; it has no units.
+func (l *ledger) clone() *ledger {
+	c := newLedger()
+	c.life, c.first, c.torn = l.life, maps.Clone(l.first), maps.Clone(l.torn)
+	for k, e := range l.entries {
+		one := *e
+		one.held = nil
+		c.entries[k] = &one
+	}
+	return c
+}
+
+// move notes that a message is about to leave its queue for another as it is.
+func (l *ledger) move(e *entry, queue string, u *unit) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	to := &entry{key: e.key, sum: e.sum, life: l.life, tx: u}
+	to.queue = queue
+	l.entries[to.key] = to
+	u.sends, u.acks, u.asked = append(u.sends, to), append(u.acks, e), true
+	e.ackTx = u
 }
 
 // outcome is what the ledger says once everything has been drained.

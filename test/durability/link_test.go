@@ -34,17 +34,14 @@ type link struct {
 }
 
 // dial connects and returns once CONNECTED has come; nil if the broker has gone.
-func dial(t testing.TB, l *ledger, addr, clientID string) *link {
+func dial(t testing.TB, l *ledger, addr, header string) *link {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", addr, harness.Patience)
 	if err != nil {
 		return nil
 	}
 	k := &link{l: l, conn: conn, gone: make(chan struct{}), receipts: map[string]func(){}}
-	head := "CONNECT\naccept-version:1.2\nhost:x\nheart-beat:0,0\n"
-	if clientID != "" {
-		head += "client-id:" + clientID + "\n"
-	}
+	head := "CONNECT\naccept-version:1.2\nhost:x\nheart-beat:0,0\n" + header
 	if _, err := conn.Write([]byte(head + "\n\x00")); err != nil {
 		conn.Close()
 		return nil

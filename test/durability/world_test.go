@@ -66,7 +66,17 @@ func (w *world) publisher(name string) *publisher {
 
 func (w *world) dial(clientID string) *link {
 	w.t.Helper()
-	k := dial(w.t, w.l, w.broker.TCP, clientID)
+	header := ""
+	if clientID != "" {
+		header = "client-id:" + clientID + "\n"
+	}
+	return w.dialWith(header)
+}
+
+// dialWith is dial with a header line of CONNECT.
+func (w *world) dialWith(header string) *link {
+	w.t.Helper()
+	k := dial(w.t, w.l, w.broker.TCP, header)
 	if k == nil {
 		w.t.Fatalf("no connection\n%s", w.broker.Output())
 	}
