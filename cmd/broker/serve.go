@@ -66,7 +66,12 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 		return f.fail(err)
 	}
 	d.greet(stdout)
+	tuning, tuned := context.WithCancel(context.Background())
+	var tuner sync.WaitGroup
+	tuner.Go(func() { tuneGC(tuning) })
 	failed := d.wait(ctx)
+	tuned()
+	tuner.Wait()
 	if failed == nil {
 		log.Info("stopping")
 	}
