@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/gudokmq/gudok/internal/mutant"
@@ -50,8 +51,18 @@ func (q *queue) bury(d store.Delivery, reason string, done func(error)) {
 		}
 		return
 	}
-	d.Move(q.b.policies.deadLetter(d.Message(), to, reason, d.Count()), done)
+	d.Move(q.b.policies.deadLetter(d.Message(), to, reason, d.Count()), func(err error) {
+		if err != nil { // its grave is full, say: it stays where it was
+			d.Nack(buryAgain, nil)
+		}
+		if done != nil {
+			done(err)
+		}
+	})
 }
+
+// buryAgain is when a message comes again that could not be buried.
+const buryAgain = 10 * time.Second
 
 // deadLetter builds the message that stands for m in its dead letter queue.
 func (ps *Policies) deadLetter(m *store.Message, to, reason string, count int) *store.Message {

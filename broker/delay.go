@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/gudokmq/gudok/store"
 )
@@ -25,14 +26,23 @@ func (b *Broker) releaseDelayed() error {
 	return nil
 }
 
-// publishDelayed sends a delayed message to its topic. Those who listen get it, then it is gone
-// from the store in one step with what durable subscriptions get of it.
+// publishDelayed sends a delayed message to its topic. It is gone from the store in one step with
+// what durable subscriptions get of it; then those who listen get it. Where a durable subscription
+// has no room it is tried again later.
 func (b *Broker) publishDelayed(d store.Delivery) {
-	queues := b.topics.publish(destinationOf(d.Message()), d.Message(), nil)
 	m := *d.Message()
 	m.NotBefore = 0
-	b.engine.Commit(copies(&m, queues, nil), []store.Delivery{d}, func(err error) {
-		b.logStore("delayed message not settled", destinationOf(&m))(err)
+	name := destinationOf(&m)
+	b.engine.Commit(copies(&m, b.topics.durable(name), nil), []store.Delivery{d}, func(err error) {
+		if err == nil {
+			b.topics.publish(name, &m, nil)
+		} else {
+			b.logStore("delayed message waits on", name)(err)
+			d.Nack(delayAgain, nil)
+		}
 		b.delayed.Credit(1)
 	})
 }
+
+// delayAgain is when a delayed message is tried again that could not be published.
+const delayAgain = 10 * time.Second

@@ -28,6 +28,10 @@ type durable struct {
 	seat  *subscription // its place in the audience
 	ready chan struct{} // closed when the engine has remembered it, or err is set
 	err   error
+
+	// Guarded by durables.mu.
+	users   int           // subscriptions of sessions, also those about to join
+	leaving chan struct{} // closed when the unbind under way is over; nil if none is
 }
 
 // errNoDurables answers a durable SUBSCRIBE where the engine cannot remember it.
@@ -90,23 +94,27 @@ func durableTopic(queue string) string {
 // durableOf begins the names of all durable queues of an owner.
 func durableOf(owner string) string { return durablePrefix + url.QueryEscape(owner) + "/" }
 
-// bind finds or makes the durable subscription behind a queue; from its return on the queue gets
-// what is sent to the topic.
+// maxDurables bounds the durable subscriptions of a broker: owners cost nothing where anyone may
+// connect.
+const maxDurables = 100_000
+
+// bind finds or makes the durable subscription behind a queue, for one more user; from its return
+// on the queue gets what is sent to the topic, and nobody can unbind it before the user leaves.
 func (b *Broker) bind(queue, owner, destination string, wild bool) *ending {
 	binder, ok := b.engine.(store.Binder)
 	if !ok {
 		return because(reasonUnsupported, "%v", errNoDurables)
 	}
-	b.durables.mu.Lock()
-	d := b.durables.byQueue[queue]
+	d := b.durables.settled(queue)
 	made := d == nil
 	if made {
-		if n := b.durables.count(owner); n >= b.limits.Subscriptions {
+		if n := b.durables.count(owner); n >= b.limits.Subscriptions || len(b.durables.byQueue) >= maxDurables {
 			b.durables.mu.Unlock()
 			return because(reasonSubscriptions, "%s has %d durable subscriptions, the limit", quote(owner), n)
 		}
 		d = b.newDurable(store.Binding{Queue: queue, Topic: destination, Owner: owner}, wild)
 	}
+	d.users++
 	b.durables.mu.Unlock()
 	if made {
 		binder.Bind(d.Binding, func(err error) {
@@ -157,22 +165,51 @@ func (b *Broker) restore() error {
 	return nil
 }
 
-// unbind deletes a durable subscription with the messages it had not got. Nobody may be
-// consuming it.
-func (b *Broker) unbind(queue string) *ending {
-	b.durables.mu.Lock()
-	d := b.durables.byQueue[queue]
-	b.durables.mu.Unlock()
-	if d == nil {
-		return nil
+// settled finds a durable subscription, or nil, after the unbind of it that may be under way. It
+// returns with d.mu held.
+func (d *durables) settled(queue string) *durable {
+	for {
+		d.mu.Lock()
+		x := d.byQueue[queue]
+		if x == nil || x.leaving == nil {
+			return x
+		}
+		leaving := x.leaving
+		d.mu.Unlock()
+		<-leaving
 	}
-	<-d.ready
-	b.mu.Lock()
-	busy := b.queues[queue] != nil
-	b.mu.Unlock()
-	if busy {
+}
+
+// leave tells that a subscription for which bind was called has ended.
+func (d *durables) leave(queue string) {
+	if queue == "" {
+		return
+	}
+	d.mu.Lock()
+	if x := d.byQueue[queue]; x != nil {
+		x.users--
+	}
+	d.mu.Unlock()
+}
+
+// unbind deletes a durable subscription with the messages it had not got. Nobody may be using it.
+func (b *Broker) unbind(queue string) *ending {
+	d := b.durables.settled(queue)
+	if d == nil || d.users > 0 {
+		b.durables.mu.Unlock()
+		if d == nil {
+			return nil
+		}
 		return because(reasonForbidden, "durable subscription to %s is in use by another session", quote(d.Topic))
 	}
+	d.leaving = make(chan struct{})
+	b.durables.mu.Unlock()
+	defer func() {
+		b.durables.mu.Lock()
+		close(d.leaving)
+		d.leaving = nil
+		b.durables.mu.Unlock()
+	}()
 	// Out of the audience first: what is published later must not make the queue again.
 	b.topics.unsubscribe(d.Topic, d.seat.wild, d.seat)
 	done := make(chan error, 1)

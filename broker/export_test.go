@@ -20,6 +20,9 @@ func (b *Broker) Queues() int {
 	return len(b.queues)
 }
 
+// Transient names the temporary queues and those of Spring's user destinations.
+func (b *Broker) Transient() []string { return b.transient.Queues("", 100) }
+
 // Private names the private queues.
 func (b *Broker) Private() []string { return b.private.Queues("", 100) }
 

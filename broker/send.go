@@ -18,6 +18,8 @@ type target struct {
 	engine store.Engine
 	queue  string // the engine's queue; neither: nobody gets it
 	orphan bool   // the queue has no consumer and vanishes if none comes
+	token  string // the reply address that led to the queue
+	own    bool   // it is a temporary queue of the sender itself
 }
 
 // handleSend routes a message (STOMP 1.2, SEND), or puts it into its transaction.
@@ -43,6 +45,10 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 		ps.of(destination).apply(m, time.Now())
 	}
 	if t.topic != "" && m.NotBefore != 0 {
+		if t.topic != destination { // when its time comes, its destination alone tells where it goes
+			d := s.b.newMessage(t.topic, f, replyTo)
+			m.Data, m.ID, m.Flags = d.Data, d.ID, d.Flags&^flagPlain // no sender has checked the user's name
+		}
 		t = target{engine: s.b.engine, queue: delayedQueue}
 	}
 	m.Queue = t.queue
@@ -75,7 +81,7 @@ func (s *session) publish(t target, m *store.Message, receiptID string) {
 	}
 	switch {
 	case t.queue != "":
-		t.engine.Publish(m, func(_ bool, err error) { stored(err) })
+		s.b.keep(t, m, stored)
 	case t.topic == "":
 		r.confirm()
 	default:
@@ -90,6 +96,26 @@ func (s *session) publish(t target, m *store.Message, receiptID string) {
 			return
 		}
 		r.confirm()
+	}
+}
+
+// keep puts a message into the queue it goes to. A queue in memory may have gone with its owner
+// since it was found, and must not come to life again: nobody would ever take from it.
+func (b *Broker) keep(t target, m *store.Message, done func(error)) {
+	t.engine.Publish(m, func(_ bool, err error) { done(err) })
+	if t.engine != b.transient || t.own || t.orphan {
+		return
+	}
+	alive := false
+	if t.token != "" {
+		_, alive = b.replies.Load(t.token)
+	} else {
+		b.mu.Lock()
+		alive = b.queues[t.queue] != nil
+		b.mu.Unlock()
+	}
+	if !alive {
+		b.transient.Drop(t.queue, nil) // refused where somebody consumes it after all
 	}
 }
 
@@ -134,13 +160,13 @@ func (s *session) target(destination string, f *stompframe.Frame) (target, *endi
 		if bad != nil {
 			return target{}, bad
 		}
-		return target{engine: s.b.transient, queue: t.queue}, nil
+		return target{engine: s.b.transient, queue: t.queue, own: true}, nil
 	case kindReply:
 		q, ok := s.b.replies.Load(rest)
 		if !ok {
 			return target{}, nil // who asked has gone; that is no fault of who answers
 		}
-		return target{engine: s.b.transient, queue: q.(string)}, nil
+		return target{engine: s.b.transient, queue: q.(string), token: rest}, nil
 	}
 	return s.b.queueTarget(destination, f.Header.Has(hdrSimpOrig)), nil
 }

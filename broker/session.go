@@ -285,6 +285,7 @@ func (s *session) detach() {
 	for _, sub := range s.subscriptions {
 		if sub.queue != nil {
 			sub.queue.settle(sub, unsent[sub])
+			s.b.durables.leave(sub.durable)
 		}
 	}
 	for _, t := range s.temps {

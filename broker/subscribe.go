@@ -29,6 +29,7 @@ func (s *session) handleSubscribe(f *stompframe.Frame) *ending {
 		}
 	}
 	if len(s.subscriptions) >= s.limits.Subscriptions {
+		s.b.durables.leave(sub.durable)
 		return because(reasonSubscriptions, "this session has %d subscriptions, its limit", s.limits.Subscriptions)
 	}
 	s.dropImplicit(sub.id) // two subscriptions of one name could not be told apart
@@ -205,6 +206,7 @@ func (s *session) routeDurable(sub *subscription, name string) *ending {
 func (s *session) consume(sub *subscription, receiptID string) *ending {
 	sub.ephemeral = sub.ephemeral && s.b.engine.Stat(sub.route).Messages() == 0
 	if err := s.b.join(sub); err != nil {
+		s.b.durables.leave(sub.durable)
 		return because(reasonStore, "consume %s: %v", quote(sub.destination), err)
 	}
 	s.subscriptions[sub.key()] = sub
@@ -291,6 +293,7 @@ func (s *session) unsubscribe(sub *subscription) {
 	if sub.queue != nil {
 		s.noteConsuming()
 		sub.queue.settle(sub, unsent)
+		s.b.durables.leave(sub.durable)
 		s.unstall()
 	}
 }

@@ -150,6 +150,7 @@ func (s *session) handleCommit(f *stompframe.Frame) *ending {
 		defer close(committed)
 		if err != nil {
 			s.undo(tx)
+			s.unstall()
 			s.storeFailed(err, id, r)
 			return
 		}
@@ -170,9 +171,7 @@ func (s *session) follow(tx *transaction) {
 		case x.to.topic != "":
 			s.b.topics.publish(x.to.topic, x.m, s)
 		case x.to.engine != nil && x.to.engine != s.b.engine:
-			x.to.engine.Publish(x.m, func(_ bool, err error) {
-				s.b.logStore("message not kept", x.to.queue)(err)
-			})
+			s.b.keep(x.to, x.m, s.b.logStore("message not kept", x.to.queue))
 		}
 	}
 	for _, c := range tx.acks {
@@ -204,6 +203,7 @@ func (s *session) handleAbort(f *stompframe.Frame) *ending {
 		return bad
 	}
 	s.undo(tx)
+	s.unstall()
 	s.confirm(f)
 	return nil
 }
