@@ -57,9 +57,9 @@ type Broker struct {
 	delayed   store.Consumer
 	replies   sync.Map // token of a reply address → name of its queue
 
-	// Ends when Shutdown begins.
-	ctx    context.Context
-	cancel context.CancelFunc
+	// ctx ends when Shutdown begins, cut when it has no more time.
+	ctx, cut       context.Context
+	cancel, cutOff context.CancelFunc
 
 	// Counters.
 	deadLetters atomic.Uint64
@@ -117,6 +117,7 @@ func New(o Options) (*Broker, error) {
 		return nil, errors.Join(err, b.transient.Close(), b.private.Close())
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.cut, b.cutOff = context.WithCancel(context.Background())
 	return b, nil
 }
 
@@ -193,11 +194,13 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	case <-gone:
 	case <-ctx.Done():
 		err = fmt.Errorf("drain sessions: %w", ctx.Err())
+		b.cutOff()
 		for _, s := range all {
 			s.conn.Abort()
 		}
 		<-gone
 	}
+	b.cutOff()
 	b.delayed.Close()
 	if cerr := errors.Join(b.transient.Close(), b.private.Close()); err == nil && cerr != nil {
 		err = fmt.Errorf("close temporary queues: %w", cerr)

@@ -167,10 +167,23 @@ func (o *outbox) room() bool { return o.waiting.Load() < o.limit/2 }
 // flush writes until nothing waits. It is the outbox's flusher.
 func (o *outbox) flush() {
 	w := batches.Get().(*batch)
+	var err error
+	if bad := o.s.guard(func() { err = o.write(w) }); bad != nil {
+		err = bad
+	}
+	if err != nil {
+		o.fail(err, w.taken)
+	}
+	clear(w.taken)
+	batches.Put(w)
+}
+
+// write writes until nothing waits, or returns why w could not be written.
+func (o *outbox) write(w *batch) error {
 	for {
 		taken := o.take(w.taken[:0])
 		if len(taken) == 0 {
-			break
+			return nil
 		}
 		w.taken = taken
 		b := w.bytes[:0]
@@ -182,15 +195,12 @@ func (o *outbox) flush() {
 			w.bytes = b[:0]
 		}
 		if err != nil {
-			o.fail(err, taken)
-			break
+			return err
 		}
 		o.lastWrite.Store(time.Now().UnixNano())
 		o.s.written(taken)
 		clear(taken)
 	}
-	clear(w.taken)
-	batches.Put(w)
 }
 
 // take moves a batch of items out of the queue, into the slice given. When nothing is left, the

@@ -111,7 +111,15 @@ func (sub *subscription) ready() bool {
 // refill hands out what is parked and grants the engine as much credit as the subscriptions have
 // room for beyond what it has already, up to maxCredit at a time.
 func (q *queue) refill() {
+	if c, want := q.share(); want > 0 {
+		c.Credit(want)
+	}
+}
+
+// share is refill but for granting the credit: it tells whom to grant how much.
+func (q *queue) share() (store.Consumer, int) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	n := 0
 	for n < len(q.parked) && q.hand(q.parked[n]) {
 		n++
@@ -128,14 +136,11 @@ func (q *queue) refill() {
 		}
 	}
 	want = min(want, maxCredit-q.granted-len(q.parked))
-	c := q.consumer
-	if want <= 0 || c == nil {
-		q.mu.Unlock()
-		return
+	if want <= 0 || q.consumer == nil {
+		return nil, 0
 	}
 	q.granted += want
-	q.mu.Unlock()
-	c.Credit(want)
+	return q.consumer, want
 }
 
 // freed tells that n messages of a subscription are settled.

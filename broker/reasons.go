@@ -59,6 +59,7 @@ var (
 	reasonSubscriptions    = &Reason{Text: "too many subscriptions", Code: closePolicy, Soft: true}
 	reasonStoreFull        = &Reason{Text: "queue is full", Code: closeTryAgain, Soft: true}
 	reasonStore            = &Reason{Text: "message could not be stored", Code: closeInternal, Soft: true}
+	reasonInternal         = &Reason{Text: "internal error", Code: closeInternal}
 	reasonConnections      = &Reason{Text: "too many connections", Code: closeTryAgain}
 	reasonSlow             = &Reason{Text: "slow consumer", Code: closePolicy, Silent: true}
 	reasonShutdown         = &Reason{Text: "server is shutting down", Code: closeRestart, Silent: true}

@@ -75,6 +75,9 @@ func (r *receipt) confirm() {
 	rest := copy(l.queue, l.queue[n:])
 	clear(l.queue[rest:])
 	l.queue = l.queue[:rest]
+	if rest == 0 && cap(l.queue) > keepSome {
+		l.queue = nil // the session may be idle for long
+	}
 	if rest == 0 && l.drained != nil {
 		close(l.drained)
 		l.drained = nil

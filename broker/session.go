@@ -68,9 +68,16 @@ func (s *session) run() {
 	s.patience = time.AfterFunc(s.limits.ConnectTime, func() {
 		s.end(because(reasonConnectTime, "the connection was open for %v", s.limits.ConnectTime))
 	})
-	e := s.read()
+	var e *ending
+	if bad := s.guard(func() { e = s.read() }); bad != nil {
+		e = bad
+	}
 	s.ending.CompareAndSwap(nil, e) // from here on nobody else's reason counts
-	s.finish(e)
+	if s.guard(func() { s.finish(e) }) != nil {
+		s.out.close()
+		s.conn.Abort()
+		s.conn.Close(closeInternal, "", 0)
+	}
 }
 
 // read reads and handles frames until the session ends, and tells why.
@@ -95,7 +102,8 @@ func (s *session) read() *ending {
 		switch {
 		case e == nil:
 		case s.soft && e.Soft:
-			s.sendError(e, false)
+			// In the order of the frames that asked for a receipt.
+			s.acks.open(e.receipt).refuse(func() { s.sendError(e, false) })
 		default:
 			return e
 		}
@@ -195,6 +203,7 @@ func (s *session) waitReceipts() {
 	select {
 	case <-wait:
 	case <-t.C:
+	case <-s.b.cut.Done():
 	}
 }
 

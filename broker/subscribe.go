@@ -215,7 +215,8 @@ func (s *session) consume(sub *subscription, receiptID string) *ending {
 		s.b.topics.subscribe(sub.topic, sub.wild, sub)
 	}
 	if receiptID != "" {
-		s.out.putFrame(receiptFrame(s.version, receiptID))
+		s.out.putHeld(receiptFrame(s.version, receiptID)) // read, it is true: the subscription has its turn
+		defer s.out.release()
 	}
 	sub.queue.freed(sub, sub.prefetch)
 	return nil

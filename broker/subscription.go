@@ -153,6 +153,9 @@ func (sub *subscription) compact() {
 		}
 	}
 	clear(sub.unacked[len(kept):])
+	if len(kept) == 0 && cap(kept) > keepSome {
+		kept = nil // it may be idle for long
+	}
 	sub.unacked, sub.settled = kept, 0
 }
 
