@@ -154,6 +154,7 @@ const (
 	cumulative mode = "client"
 	individual mode = "client-individual"
 	forwarding mode = "forwarding" // each message goes on to another queue in a transaction
+	burying    mode = "burying"    // each message goes to the dead letter queue
 )
 
 // consumer takes the messages of one queue.
@@ -169,6 +170,7 @@ type consumer struct {
 	prompt bool
 	onward *publisher // forwarding: who sends on
 	to     string     // forwarding: where
+	then   func()     // forwarding, burying: after each receipt
 	seen   func(e *entry)
 	// inbox, unless nil, gets the deliveries instead, for the test to settle.
 	inbox chan waiting
@@ -204,7 +206,7 @@ func (c *consumer) head() string {
 	c.current, c.since = newReading(c.queue), 0
 	c.mu.Unlock()
 	ack := c.mode
-	if ack == forwarding {
+	if ack == forwarding || ack == burying {
 		ack = individual
 	}
 	return fmt.Sprintf("SUBSCRIBE\nid:%s\nack:%s\n%s", c.name(), ack, c.headers)
@@ -268,6 +270,8 @@ func (c *consumer) settle(e *entry, ack string) {
 		}
 	case forwarding:
 		c.forward(e, ack)
+	case burying:
+		c.bury(e, ack)
 	}
 }
 
@@ -307,7 +311,21 @@ func (c *consumer) forward(e *entry, ack string) {
 		return
 	}
 	c.l.asked(u)
-	_ = c.k.send("COMMIT\ntransaction:"+id+"\n", nil, func() { c.l.committed(u) })
+	_ = c.k.send("COMMIT\ntransaction:"+id+"\n", nil, func() { c.settled(u) })
+}
+
+// bury refuses a message for good.
+func (c *consumer) bury(e *entry, ack string) {
+	u := c.l.unit()
+	c.l.move(e, strings.Replace(c.queue, "/queue/", "/dlq/", 1), u)
+	_ = c.k.send("NACK\nid:"+ack+"\nrequeue:false\n", nil, func() { c.settled(u) })
+}
+
+func (c *consumer) settled(u *unit) {
+	c.l.committed(u)
+	if c.then != nil {
+		c.then()
+	}
 }
 
 // name is the id of the current subscription.
