@@ -23,6 +23,8 @@ type queue struct {
 	turn     int              // whose turn it is
 	granted  int              // credit the engine has not used yet
 	parked   []store.Delivery // delivered while nobody had room; at most what was granted
+	settling int              // sessions giving back what they held: nothing is handed out meanwhile
+	stale    bool             // the next delivery may have been chosen before a settling was over
 	closed   bool             // ends, or has ended
 
 	ready chan struct{} // closed when consumer, or failed, is set
@@ -40,11 +42,16 @@ func (q *queue) deliver(d store.Delivery) {
 	q.mu.Lock()
 	q.granted--
 	dead := d.Count() > 1 && q.isDead(d)
-	if !dead && (len(q.parked) > 0 || !q.hand(d)) {
+	stale := q.stale && !dead
+	q.stale = false
+	if !dead && !stale && (q.settling > 0 || len(q.parked) > 0 || !q.hand(d)) {
 		q.parked = append(q.parked, d)
 	}
 	low := q.granted < maxCredit/4
 	q.mu.Unlock()
+	if stale {
+		d.Release() // the engine now knows which is the first
+	}
 	if dead {
 		q.bury(d, deadByLimit, q.b.logStore("dead letter not stored", q.name))
 	}
@@ -120,6 +127,9 @@ func (q *queue) refill() {
 func (q *queue) share() (store.Consumer, int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.settling > 0 {
+		return nil, 0 // settle will come back
+	}
 	n := 0
 	for n < len(q.parked) && q.hand(q.parked[n]) {
 		n++
@@ -181,8 +191,7 @@ func (q *queue) settle(sub *subscription, unsent []outItem) {
 	q.mu.Lock()
 	hs := sub.unacked
 	sub.unacked, sub.settled = nil, 0
-	parked := q.parked
-	q.parked = nil
+	q.settling++ // what comes again must not be overtaken by what nobody has had yet
 	q.mu.Unlock()
 
 	// Oldest first: an engine with credit left delivers them again in that order.
@@ -205,9 +214,28 @@ func (q *queue) settle(sub *subscription, unsent []outItem) {
 			it.d.Release()
 		}
 	}
-	for _, d := range parked {
-		d.Release()
-	}
+	q.unpark()
 	q.b.leave(q)
 	q.refill()
+}
+
+// unpark ends a settling: it gives back all that is parked, and what the engine, which has credit
+// left, delivers meanwhile, so that the engine holds all of it in order.
+func (q *queue) unpark() {
+	for {
+		q.mu.Lock()
+		parked := q.parked
+		q.parked = nil
+		if len(parked) == 0 {
+			q.settling--
+			q.stale = q.granted > 0
+		}
+		q.mu.Unlock()
+		if len(parked) == 0 {
+			return
+		}
+		for _, d := range parked {
+			d.Release()
+		}
+	}
 }
