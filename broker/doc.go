@@ -24,5 +24,12 @@
 //
 // Taken in this order, each released before I/O, before a call into an engine, and before a
 // Conn is touched: Broker.mu, topics.mu, queue.mu, receipts.mu, outbox.mu. A queue puts
-// deliveries into outboxes under queue.mu, so that their order is the queue's.
+// deliveries into outboxes under queue.mu, so that their order is the queue's. durables.mu comes
+// before topics.mu.
+//
+// # Panics
+//
+// A panic while a session reads, handles or writes ends that session, with its stack in the log. One
+// with a store's code on the stack ends the process: nobody could say what is still true of what
+// the store promised.
 package broker
