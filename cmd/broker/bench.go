@@ -22,6 +22,9 @@ broker spent, if it runs on this machine. Loads:
   fanout    one topic, many subscribers, as fast as the slowest of them keeps up
   latency   the same at a fixed rate
   queue     publish, deliver, acknowledge through one queue
+  send      publish to a queue that nobody reads, with receipts; then it is emptied
+  drain     empty a queue that "send -keep" has filled
+  disk      no broker: append and sync, as many outstanding as in "send"
   idle      many connections with one subscription each and heart-beats
   all       a short series of the above
 

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/gudokmq/gudok/cmd/broker/internal/load"
@@ -32,7 +33,31 @@ func (b *bench) parse(name string, args []string) ([]step, error) {
 		f.traffic(fs)
 		fs.IntVar(&f.Prefetch, "prefetch", f.Prefetch, "prefetch-count of each subscriber; 0: the broker's default")
 		fs.StringVar(&f.Ack, "ack", f.Ack, "`mode`: auto, client or client-individual")
-		fs.BoolVar(&f.Persistent, "persistent", false, "send persistent:true")
+		f.persistent(fs)
+	case "send":
+		f.Subs, f.Pubs, f.Receipts, f.Size = 0, 8, 128, 1024
+		f.sends(fs)
+		fs.IntVar(&f.Batch, "batch", 0, "frames a publisher puts into one write at most; 0: 16")
+		fs.StringVar(&f.Destination, "destination", "", "queue (default a fresh name)")
+		fs.Int64Var(&f.Count, "count", 0, "messages to publish at most; 0: only -duration ends it")
+		fs.DurationVar(&f.Drain, "drain", 3*time.Second, "silence after which a receipt or message counts as lost")
+		fs.BoolVar(&f.Keep, "keep", false, "leave the messages in the queue")
+		f.persistent(fs)
+	case "drain":
+		f.Subs, f.Pubs, f.Prefetch, f.Ack, f.Duration = 1, 8, 1000, "client", time.Second
+		fs.IntVar(&f.Subs, "subs", f.Subs, "subscribers, a connection each")
+		fs.IntVar(&f.Pubs, "pubs", f.Pubs, "publishers there were")
+		fs.IntVar(&f.Size, "size", f.Size, "body in bytes")
+		fs.IntVar(&f.Prefetch, "prefetch", f.Prefetch, "prefetch-count of each subscriber; 0: the broker's default")
+		fs.StringVar(&f.Ack, "ack", f.Ack, "`mode`: auto, client or client-individual")
+		fs.StringVar(&f.Destination, "destination", "", "queue")
+		fs.Int64Var(&f.Count, "count", 0, "messages there are; 0: until nothing comes for -drain")
+		fs.DurationVar(&f.Drain, "drain", 3*time.Second, "silence after which a message counts as lost")
+	case "disk":
+		f.Subs, f.Pubs, f.Receipts, f.Size = 0, 8, 128, 1024
+		f.sends(fs)
+		fs.StringVar(&f.Dir, "dir", ".", "where the file is made, and removed")
+		fs.BoolVar(&f.Pair, "pair", false, "overwrite and sync a header after each append")
 	case "idle":
 		f.Conns, f.Beat, f.Subs, f.Pubs, f.Duration = 5000, 10*time.Second, 0, 0, 20*time.Second
 		fs.IntVar(&f.Conns, "n", f.Conns, "connections, 10000 at most")
@@ -43,7 +68,7 @@ func (b *bench) parse(name string, args []string) ([]step, error) {
 		fmt.Fprint(b.stdout, benchHelp)
 		return nil, flag.ErrHelp
 	default:
-		return nil, fmt.Errorf("unknown load %q: fanout, latency, queue, idle or all", name)
+		return nil, fmt.Errorf("unknown load %q: fanout, latency, queue, send, drain, disk, idle or all", name)
 	}
 	f.common(fs)
 	fs.BoolVar(&b.json, "json", false, "print one JSON object per load")
@@ -73,6 +98,22 @@ func (f *benchFlags) common(fs *flag.FlagSet) {
 	fs.DurationVar(&f.Duration, "duration", f.Duration, "how long each load is measured, 10m at most")
 }
 
+// persistent is a flag of three states: true, false, not given.
+func (f *benchFlags) persistent(fs *flag.FlagSet) {
+	fs.BoolFunc("persistent", "send persistent:true, or with =false persistent:false (default neither)", func(s string) error {
+		v, err := strconv.ParseBool(s)
+		f.Persistent = strconv.FormatBool(v)
+		return err
+	})
+}
+
+func (f *benchFlags) sends(fs *flag.FlagSet) {
+	fs.IntVar(&f.Pubs, "pubs", f.Pubs, "publishers")
+	fs.IntVar(&f.Size, "size", f.Size, "body in bytes, 32 at least")
+	fs.IntVar(&f.Receipts, "receipts", f.Receipts, "how many each publisher may wait for")
+	fs.DurationVar(&f.Warmup, "warmup", 0, "comes first, not measured (default a tenth of -duration, 1s at most; with -count none)")
+}
+
 func (f *benchFlags) traffic(fs *flag.FlagSet) {
 	fs.IntVar(&f.Subs, "subs", f.Subs, "subscribers, a connection each")
 	fs.IntVar(&f.Pubs, "pubs", f.Pubs, "publishers, a connection each")
@@ -84,7 +125,7 @@ func (f *benchFlags) traffic(fs *flag.FlagSet) {
 	fs.IntVar(&f.Receipts, "receipts", f.Receipts, "receipts a publisher may wait for; 0: none asked")
 	fs.StringVar(&f.Destination, "destination", "", "topic or queue (default a fresh name)")
 	fs.Int64Var(&f.Count, "count", 0, "messages to publish at most; 0: only -duration ends it")
-	fs.DurationVar(&f.Warmup, "warmup", 0, "comes first, not measured (default a tenth of -duration, 1s at most)")
+	fs.DurationVar(&f.Warmup, "warmup", 0, "comes first, not measured (default a tenth of -duration, 1s at most; with -count none)")
 	fs.DurationVar(&f.Drain, "drain", 3*time.Second, "silence after which a message counts as lost")
 }
 
@@ -103,7 +144,7 @@ func (f *benchFlags) finish(name string) error {
 		t.VHost = f.host
 	}
 	f.Target, f.URL = t, f.url
-	if f.Warmup == 0 {
+	if f.Warmup == 0 && f.Count == 0 { // a count is measured from the first to the last
 		f.Warmup = min(f.Duration/10, time.Second)
 	}
 	if name == "latency" && f.Rate <= 0 {
@@ -123,6 +164,12 @@ func (f *benchFlags) plan(name string) []step {
 		return []step{{load.Fanout, o}}
 	case "queue":
 		return []step{{load.Queue, o}}
+	case "send":
+		return []step{{load.Send, o}}
+	case "drain":
+		return []step{{load.Drain, o}}
+	case "disk":
+		return []step{{load.Disk, o}}
 	case "idle":
 		return []step{{load.Idle, o}}
 	}

@@ -38,8 +38,11 @@ func messageRow(r *load.Report) (cols, row string) {
 	if r.Ack != "" {
 		name += " " + r.Ack
 	}
-	cols = "load\tpubs×subs\tbytes\tbatch\tdelivered\tper s\tbroker µs\twrites\tclient µs\tp50 µs\tp99 µs\tp999 µs\tlost\tdoubled\tdisordered\t"
+	cols = "load\tpubs×subs\tbytes\tbatch\tmessages\tper s\tbroker µs\twrites\tclient µs\tp50 µs\tp99 µs\tp999 µs\tlost\tdoubled\tdisordered\t"
 	batch := fmt.Sprint(r.Batch)
+	if r.Receipts > 0 {
+		name += fmt.Sprintf(" %d outstanding", r.Receipts)
+	}
 	if r.Rate > 0 {
 		batch = fmt.Sprintf("%g/s", r.Rate)
 	}

@@ -141,6 +141,9 @@ func (b *Broker) Exited(d time.Duration) int {
 	return b.cmd.ProcessState.ExitCode()
 }
 
+// PID is the broker's process, or that of what it runs under.
+func (b *Broker) PID() int { return b.cmd.Process.Pid }
+
 // Signal sends a signal to the broker, and to what it runs under.
 func (b *Broker) Signal(sig syscall.Signal) error {
 	if len(b.opts.Under) > 0 {

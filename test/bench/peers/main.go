@@ -1,10 +1,10 @@
 // Command peers loads Gudok and RabbitMQ Web-STOMP in turn, on loopback, with the same loads, and
-// prints the medians side by side.
+// prints the medians side by side; beside durable loads, also what the disk alone does.
 //
-//	go run ./test/bench/peers [-rounds 3] [-duration 3s] [-only fanout] [-raw FILE]
+//	go run ./test/bench/peers [-rounds 3] [-duration 3s] [-only fanout] [-dir DIR] [-raw FILE]
 //
 // It starts both brokers itself, anew for each round, with everything they write in a directory
-// that it removes. RabbitMQ is the one of the distribution (Debian: rabbitmq-server); where it is
+// that it removes; -dir says on which disk that is. RabbitMQ is the one of the distribution (Debian: rabbitmq-server); where it is
 // not installed, Gudok runs alone.
 package main
 
@@ -24,10 +24,11 @@ import (
 	"time"
 )
 
-// peer is a broker that can be loaded.
+// peer is a broker that can be loaded, or the disk alone.
 type peer struct {
 	name  string
-	ws    string   // URL
+	disk  bool     // no broker: raw appends and syncs
+	ws    string   // URL; directory for the disk
 	tcp   string   // URL
 	login []string // flags of broker bench
 	start func(ctx context.Context, dir string, p *peer) (*process, error)
@@ -38,20 +39,26 @@ type trial struct {
 	name string
 	tcp  bool
 	args string
+	raw  string // what the disk alone is to do beside it, if anything
 }
 
 // trials begin with idle connections, so that they meet brokers that were just started.
 var trials = []trial{
-	{"idle, 1,000 connections", false, "idle -n 1000 -heartbeat 10s -duration 11s"},
-	{"fanout 50 × 128 B", false, "fanout -duration %s"},
-	{"fanout 50 × 128 B, one SEND per write", false, "fanout -batch 1 -duration %s"},
-	{"fanout 1,000 × 256 B", false, "fanout -subs 1000 -size 256 -duration %s"},
-	{"fanout 50 × 16 KiB", false, "fanout -size 16384 -duration %s"},
-	{"fanout 50 × 128 B over TCP", true, "fanout -duration %s"},
-	{"200 messages/s to 50", false, "latency -rate 200 -duration %s"},
-	{"queue 1 → 1, ack client-individual", false, "queue -duration %s"},
-	{"queue 4 → 4, ack client-individual", false, "queue -pubs 4 -subs 4 -duration %s"},
-	{"queue 1 → 1, ack auto", false, "queue -ack auto -duration %s"},
+	{"idle, 1,000 connections", false, "idle -n 1000 -heartbeat 10s -duration 11s", ""},
+	{"fanout 50 × 128 B", false, "fanout -duration %s", ""},
+	{"fanout 50 × 128 B, one SEND per write", false, "fanout -batch 1 -duration %s", ""},
+	{"fanout 1,000 × 256 B", false, "fanout -subs 1000 -size 256 -duration %s", ""},
+	{"fanout 50 × 16 KiB", false, "fanout -size 16384 -duration %s", ""},
+	{"fanout 50 × 128 B over TCP", true, "fanout -duration %s", ""},
+	{"200 messages/s to 50", false, "latency -rate 200 -duration %s", ""},
+	{"queue 1 → 1, ack client-individual", false, "queue -persistent=false -duration %s", ""},
+	{"queue 4 → 4, ack client-individual", false, "queue -persistent=false -pubs 4 -subs 4 -duration %s", ""},
+	{"queue 1 → 1, ack auto", false, "queue -persistent=false -ack auto -duration %s", ""},
+	{"durable: send 8 × 128 outstanding, 1 KiB", true, "send -persistent -duration %s", "disk -duration %s"},
+	{"durable: send one at a time, 1 KiB", true, "send -persistent -pubs 1 -receipts 1 -duration %s",
+		"disk -pair -pubs 1 -receipts 1 -duration %s"},
+	{"durable: queue 2 → 2, 128 B, with receipts", true, "queue -persistent -pubs 2 -subs 2 -duration %s", ""},
+	{"durable: queue 2 → 2, 128 B, without receipts", true, "queue -persistent -receipts 0 -pubs 2 -subs 2 -duration %s", ""},
 }
 
 func main() {
@@ -59,18 +66,19 @@ func main() {
 	duration := flag.Duration("duration", 3*time.Second, "how long each load is measured")
 	only := flag.String("only", "", "run the loads whose name contains this")
 	alone := flag.Bool("alone", false, "Gudok only")
+	dir := flag.String("dir", "", "where the brokers keep their files meanwhile (default the system's directory for such)")
 	raw := flag.String("raw", "", "append every report to this file, one JSON object per line")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := compare(ctx, *rounds, *duration, *only, *alone, *raw); err != nil {
+	if err := compare(ctx, *rounds, *duration, *only, *alone, *dir, *raw); err != nil {
 		fmt.Fprintf(os.Stderr, "peers: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func compare(ctx context.Context, rounds int, duration time.Duration, only string, alone bool, raw string) error {
-	dir, err := os.MkdirTemp("", "gudok-peers")
+func compare(ctx context.Context, rounds int, duration time.Duration, only string, alone bool, dir, raw string) error {
+	dir, err := os.MkdirTemp(dir, "gudok-peers")
 	if err != nil {
 		return err
 	}
@@ -87,6 +95,7 @@ func compare(ctx context.Context, rounds int, duration time.Duration, only strin
 	} else if !alone {
 		fmt.Fprintln(os.Stderr, "peers: RabbitMQ is skipped: rabbitmq-server is not installed (Debian: apt-get install rabbitmq-server)")
 	}
+	peers = append(peers, &peer{name: "disk alone", disk: true, ws: dir, start: startNothing})
 	table := newTable(peers)
 	for round := range rounds {
 		if err := oneRound(ctx, dir, binary, peers, round, duration, only, raw, table); err != nil {
@@ -118,6 +127,9 @@ func oneRound(ctx context.Context, dir, binary string, peers []*peer, round int,
 		}
 		for i := range peers {
 			p := peers[(i+round)%len(peers)] // who comes first changes with the round
+			if p.disk && tr.raw == "" {
+				continue
+			}
 			rep, err := run(ctx, binary, p, tr, duration)
 			if err != nil {
 				return err
@@ -134,12 +146,15 @@ func oneRound(ctx context.Context, dir, binary string, peers []*peer, round int,
 
 // run is one call of broker bench.
 func run(ctx context.Context, binary string, p *peer, tr trial, duration time.Duration) (report, error) {
-	args := strings.Fields(strings.ReplaceAll(tr.args, "%s", duration.String()))
-	url := p.ws
-	if tr.tcp {
-		url = p.tcp
+	what, at := tr.args, []string{"-url", p.ws}
+	switch {
+	case p.disk:
+		what, at = tr.raw, []string{"-dir", p.ws}
+	case tr.tcp:
+		at = []string{"-url", p.tcp}
 	}
-	args = append(append([]string{"bench"}, args...), "-json", "-url", url)
+	args := strings.Fields(strings.ReplaceAll(what, "%s", duration.String()))
+	args = append(append([]string{"bench"}, args...), append(at, "-json")...)
 	cmd := exec.CommandContext(ctx, binary, append(args, p.login...)...)
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

@@ -80,14 +80,18 @@ func freePorts(n int) ([]string, error) {
 	return ports, nil
 }
 
-// startGudok starts the broker that was built, with its memory engine and no limit in the way.
+// startNothing is for the disk, which has no process.
+func startNothing(context.Context, string, *peer) (*process, error) { return &process{}, nil }
+
+// startGudok starts the broker that was built, with its default engine and no limit in the way.
 func startGudok(ctx context.Context, dir string, p *peer) (*process, error) {
 	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
 	}
 	config := filepath.Join(dir, "gudok.yaml")
-	text := fmt.Sprintf("http: { listen: 127.0.0.1:%s }\ntcp: { listen: 127.0.0.1:%s }\nstore: { engine: memory }\n", ports[0], ports[1])
+	text := fmt.Sprintf("http: { listen: 127.0.0.1:%s }\ntcp: { listen: 127.0.0.1:%s }\nstore: { path: %q }\n",
+		ports[0], ports[1], filepath.Join(dir, "data"))
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ var figures = []struct {
 	path, name string
 	table      bool // in the table too, not only while the loads run
 }{
-	{"per_second", "deliveries/s", true},
+	{"per_second", "messages/s", true},
 	{"connects_per_second", "connects/s", true},
 	{"broker_cpu_us", "broker CPU, µs each", true},
 	{"broker_writes", "broker writes each", true},
@@ -79,23 +79,30 @@ func (t *table) add(load, peer string, r report) {
 }
 
 // print writes a Markdown table of medians, with the least and the most in brackets, and the
-// ratio of the first peer to the second.
+// ratio of the first peer to each of the others.
 func (t *table) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 1, ' ', tabwriter.Debug)
 	head, rule := "\tload\tfigure", "\t---\t---"
 	for _, p := range t.peers {
-		head, rule = head+"\t"+t.title(p.name), rule+"\t---:"
+		title := p.name
+		if !p.disk {
+			title = t.title(p.name)
+		}
+		head, rule = head+"\t"+title, rule+"\t---:"
 	}
-	fmt.Fprintln(w, head+"\tratio\t")
-	fmt.Fprintln(w, rule+"\t---:\t")
+	for _, p := range t.peers[1:] {
+		head, rule = head+"\tto "+p.name, rule+"\t---:"
+	}
+	fmt.Fprintln(w, head+"\t")
+	fmt.Fprintln(w, rule+"\t")
 	bad := 0.0
 	for _, load := range t.loads {
 		for _, f := range figures {
 			if !f.table {
 				continue
 			}
-			row, medians := "\t"+load+"\t"+f.name, []float64(nil)
-			for _, p := range t.peers {
+			row, medians := "\t"+load+"\t"+f.name, make([]float64, len(t.peers))
+			for i, p := range t.peers {
 				vs := t.values(load, p.name, f.path)
 				if len(vs) == 0 {
 					row += "\t-"
@@ -105,17 +112,20 @@ func (t *table) print(out io.Writer) error {
 				if len(vs)%2 == 0 {
 					m = (m + vs[len(vs)/2-1]) / 2
 				}
-				medians = append(medians, m)
+				medians[i] = m
 				row += fmt.Sprintf("\t%s (%s–%s)", short(m), short(vs[0]), short(vs[len(vs)-1]))
 			}
-			if len(medians) == 0 {
+			if medians[0] == 0 {
 				continue
 			}
-			ratio := "-"
-			if len(medians) == 2 && medians[1] != 0 {
-				ratio = short(medians[0] / medians[1])
+			for _, m := range medians[1:] {
+				ratio := "-"
+				if m != 0 {
+					ratio = short(medians[0] / m)
+				}
+				row += "\t" + ratio
 			}
-			fmt.Fprintln(w, row+"\t"+ratio+"\t")
+			fmt.Fprintln(w, row+"\t")
 		}
 		for _, p := range t.peers {
 			for _, f := range faults {

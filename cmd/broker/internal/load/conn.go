@@ -104,6 +104,11 @@ func (c *conn) subscribe(ctx context.Context, destination, ack, extra string) er
 	return nil
 }
 
+// subscribeBlind subscribes without a receipt, for a queue that may hold messages already.
+func (c *conn) subscribeBlind(destination, ack, extra string) error {
+	return c.send([]byte("SUBSCRIBE\nid:0\ndestination:" + destination + "\nack:" + ack + "\n" + extra + "\n\x00"))
+}
+
 // await reads until one frame of that kind has come and returns a copy of its head; frames that
 // were packed behind it are an error, because they would be lost.
 func (c *conn) await(kind byte) (frame, error) {

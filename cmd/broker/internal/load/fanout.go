@@ -8,6 +8,9 @@ func Fanout(ctx context.Context, o Options) (Report, error) {
 	rep := Report{Bench: "fanout", URL: o.URL}
 	o.Ack = ""
 	o, err := o.check("/topic/")
+	if err == nil {
+		err = o.pair()
+	}
 	if err != nil {
 		return rep, err
 	}

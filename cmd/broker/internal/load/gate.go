@@ -9,6 +9,7 @@ import (
 // gate keeps senders from outrunning the slowest receiver by more than a window of messages.
 type gate struct {
 	window int64
+	slack  int64        // how far below the window a sender that had to wait lets it fall
 	low    func() int64 // what the slowest receiver has got
 
 	need atomic.Int64  // what a waiting sender waits for; 0: nobody waits
@@ -19,17 +20,17 @@ type gate struct {
 }
 
 func newGate(window int64, low func() int64) *gate {
-	return &gate{window: window, low: low, wake: make(chan struct{}, 1)}
+	return &gate{window: window, slack: window / 4, low: low, wake: make(chan struct{}, 1)}
 }
 
 // acquire waits until n more messages fit into the window; false if ctx ended first. A sender
-// that had to wait waits for a quarter of the window, so that it is not woken for each message.
+// that had to wait waits for the slack, so that it is not woken for each message.
 func (g *gate) acquire(ctx context.Context, n int64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	floor := g.sent + n - g.window
 	if g.low() < floor {
-		floor = min(floor+g.window/4, g.sent)
+		floor = min(floor+g.slack, g.sent)
 		g.need.Store(floor)
 		defer g.need.Store(0)
 		for g.low() < floor {

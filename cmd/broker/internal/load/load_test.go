@@ -82,7 +82,7 @@ func TestQueue(t *testing.T) {
 			s := new(stub)
 			ws, _ := s.serve(t)
 			o := quick(ws, 400)
-			o.Ack, o.Prefetch, o.Receipts, o.Persistent = ack, 50, 20, true
+			o.Ack, o.Prefetch, o.Receipts, o.Persistent = ack, 50, 20, "true"
 			r, err := load.Queue(t.Context(), o)
 			if err != nil || !r.Sound() || r.Delivered != 400 {
 				t.Fatalf("%v, %+v", err, r)

@@ -29,8 +29,13 @@ type Options struct {
 	Window int
 	// Receipts is how many unanswered receipts a publisher may have; 0: it asks for none.
 	Receipts int
-	// Persistent adds persistent:true to each SEND.
-	Persistent bool
+	// Persistent is the persistent header of each SEND; empty: it has none.
+	Persistent string
+	// Dir is where Disk makes its file; Pair has it sync a header as well.
+	Dir  string
+	Pair bool
+	// Keep leaves in the queue what Send has put there.
+	Keep bool
 	// Ack is the ack mode of a queue's subscribers; Prefetch their prefetch-count (0: not sent).
 	Ack      string
 	Prefetch int
@@ -65,12 +70,10 @@ func (o Options) check(prefix string) (Options, error) {
 		return o, fmt.Errorf("duration must be above 0 and, with warm-up, at most %v", maxDuration)
 	case o.Subs+o.Pubs+o.Conns > maxConns:
 		return o, fmt.Errorf("at most %d connections", maxConns)
-	case o.Conns == 0 && (o.Subs < 1 || o.Pubs < 1):
-		return o, fmt.Errorf("at least one publisher and one subscriber")
 	case o.Conns == 0 && (o.Size < minBody || o.Size > maxBody):
 		return o, fmt.Errorf("size must be %d to %d bytes", minBody, maxBody)
 	case o.Pubs > 1<<(4*pubLen)-1 || o.Rate < 0 || o.Batch < 1 || o.Window < 1 || o.Receipts < 0 ||
-		o.Prefetch < 0 || o.Count < 0 || o.Conns < 0 || o.Beat < 0 || o.Warmup < 0:
+		o.Prefetch < 0 || o.Subs < 0 || o.Pubs < 0 || o.Count < 0 || o.Conns < 0 || o.Beat < 0 || o.Warmup < 0:
 		return o, fmt.Errorf("a number is out of range")
 	}
 	o.Batch = min(o.Batch, o.Window)
@@ -78,6 +81,14 @@ func (o Options) check(prefix string) (Options, error) {
 		o.Batch = min(o.Batch, o.Receipts)
 	}
 	return o, nil
+}
+
+// pair refuses a load without publishers or without subscribers.
+func (o Options) pair() error {
+	if o.Subs < 1 || o.Pubs < 1 {
+		return fmt.Errorf("at least one publisher and one subscriber")
+	}
+	return nil
 }
 
 func or[T comparable](v, otherwise T) T {

@@ -22,12 +22,16 @@ type publisher struct {
 
 	answers  atomic.Int64 // receipts
 	receipts *gate        // nil without receipts
+
+	// For the delay of receipts, which only Send measures.
+	h     *histogram
+	times []atomic.Int64 // clock at sending, by number modulo the receipts there can be
 }
 
 func newPublisher(r *run, o Options, i int) *publisher {
 	extra := ""
-	if o.Persistent {
-		extra = "persistent:true\n"
+	if o.Persistent != "" {
+		extra = "persistent:" + o.Persistent + "\n"
 	}
 	p := &publisher{r: r, rate: o.Rate / float64(o.Pubs)}
 	p.t = newTemplate(o.Destination, o.Size, i, o.Receipts > 0, extra)
@@ -45,8 +49,14 @@ func newPublisher(r *run, o Options, i int) *publisher {
 
 // on and after handle what a publisher reads: receipts.
 func (p *publisher) on(f *frame) {
-	if f.kind == 'R' {
-		p.answers.Add(1)
+	if f.kind != 'R' {
+		return
+	}
+	p.answers.Add(1)
+	if p.h != nil && p.r.recording.Load() {
+		if seq := hex(f.header("\nreceipt-id:")); seq >= 0 {
+			p.h.add(p.c.now - p.times[seq%int64(len(p.times))].Load())
+		}
 	}
 }
 
@@ -102,6 +112,9 @@ func (p *publisher) write(begin, seq, n int64) error {
 			if due := begin + int64(float64(i)*float64(time.Second)/p.rate); due+int64(late) < now {
 				at = due
 			}
+		}
+		if p.h != nil {
+			p.times[i%int64(len(p.times))].Store(at)
 		}
 		c.wbuf = c.append(c.wbuf, p.t.fill(i, at))
 	}

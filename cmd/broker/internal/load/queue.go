@@ -11,6 +11,9 @@ import (
 func Queue(ctx context.Context, o Options) (Report, error) {
 	rep := Report{Bench: "queue", URL: o.URL}
 	o, err := o.check("/queue/")
+	if err == nil {
+		err = o.pair()
+	}
 	if err != nil {
 		return rep, err
 	}

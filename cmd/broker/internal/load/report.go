@@ -15,6 +15,8 @@ type Report struct {
 	Rate  float64 `json:"rate,omitempty"`
 	Batch int     `json:"batch,omitempty"`
 	Ack   string  `json:"ack,omitempty"`
+	// Receipts is how many each publisher may wait for; in a report of Send alone.
+	Receipts int `json:"receipts,omitempty"`
 
 	// Seconds is the measured span; Delivered and PerSecond are of it.
 	Seconds   float64 `json:"seconds"`

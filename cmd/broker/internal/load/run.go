@@ -111,6 +111,9 @@ func (r *run) connect(ctx context.Context, rep *Report) error {
 			return fmt.Errorf("connect subscriber: %w", err)
 		}
 		r.subs[i].c = c
+		if len(r.pubs) == 0 {
+			return c.subscribeBlind(r.o.Destination, r.o.Ack, extra)
+		}
 		return c.subscribe(ctx, r.o.Destination, or(r.o.Ack, "auto"), extra)
 	})
 	if err != nil {
@@ -124,8 +127,12 @@ func (r *run) connect(ctx context.Context, rep *Report) error {
 		r.pubs[i].c = c
 		return nil
 	})
-	if err == nil {
+	switch {
+	case err != nil:
+	case len(r.pubs) > 0:
 		rep.Server = r.pubs[0].c.server
+	default:
+		rep.Server = r.subs[0].c.server
 	}
 	return err
 }
@@ -159,10 +166,7 @@ func (r *run) start(c *conn, on func(*frame), after func() error) {
 }
 
 func (r *run) sample() sample {
-	s := sample{at: clock()}
-	for _, sub := range r.subs {
-		s.count += sub.count.Load()
-	}
+	s := sample{at: clock(), count: r.progress()}
 	s.usage(r.o.PID)
 	return s
 }
@@ -178,6 +182,19 @@ func (s *sample) usage(pid int) {
 	s.self = err == nil
 }
 
+// progress is the messages that have come, or the receipts where nobody subscribes.
+func (r *run) progress() (n int64) {
+	for _, s := range r.subs {
+		n += s.count.Load()
+	}
+	if len(r.subs) == 0 {
+		for _, p := range r.pubs {
+			n += p.answers.Load()
+		}
+	}
+	return n
+}
+
 func (r *run) published() (n int64) {
 	for _, p := range r.pubs {
 		n += p.sent.Load()
@@ -190,15 +207,12 @@ func (r *run) drain() {
 	t := time.NewTicker(2 * time.Millisecond)
 	defer t.Stop()
 	fan := int64(1)
-	if r.o.Ack == "" {
+	if r.o.Ack == "" && len(r.subs) > 0 {
 		fan = int64(len(r.subs))
 	}
 	last, since := int64(-1), time.Now()
 	for range t.C {
-		var got int64
-		for _, s := range r.subs {
-			got += s.count.Load()
-		}
+		got := r.progress()
 		if got >= r.published()*fan || time.Since(since) > r.o.Drain {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -27,6 +28,7 @@ type stub struct {
 
 	mu    sync.Mutex
 	subs  map[string][]*stubConn // by destination
+	held  [][]byte               // bodies sent to a queue without subscribers; there is only one
 	turn  int
 	acks  int
 	sent  int // MESSAGEs
@@ -132,6 +134,10 @@ func (s *stub) handle(c *stubConn, f *frame.Frame) {
 		c.write(frame.New("CONNECTED", "version", "1.2", "server", "stub/1"))
 	case "SUBSCRIBE":
 		s.subs[to] = append(s.subs[to], c)
+		for _, body := range s.held {
+			s.deliver(c, to, body)
+		}
+		s.held = nil
 	case "ACK":
 		s.acks++
 	case "SEND":
@@ -142,22 +148,29 @@ func (s *stub) handle(c *stubConn, f *frame.Frame) {
 			return
 		}
 		subs := s.subs[to]
-		if len(to) > 7 && to[:7] == "/queue/" && len(subs) > 0 {
+		if queue := strings.HasPrefix(to, "/queue/"); queue && len(subs) > 0 {
 			s.turn++
 			subs = []*stubConn{subs[s.turn%len(subs)]}
+		} else if queue {
+			s.held = append(s.held, f.Body)
 		}
 		for _, sub := range subs {
-			s.sent++
-			times := 1
-			if s.fault != nil {
-				times = s.fault(s.sent)
-			}
-			m := frame.New("MESSAGE", "subscription", "0", "message-id", strconv.Itoa(s.sent), "destination", to,
-				"ack", "a\\:b"+strconv.Itoa(s.sent), "content-length", strconv.Itoa(len(f.Body)))
-			m.Body = f.Body
-			for range times {
-				sub.write(m)
-			}
+			s.deliver(sub, to, f.Body)
 		}
+	}
+}
+
+// deliver writes one MESSAGE. The caller holds mu.
+func (s *stub) deliver(sub *stubConn, to string, body []byte) {
+	s.sent++
+	times := 1
+	if s.fault != nil {
+		times = s.fault(s.sent)
+	}
+	m := frame.New("MESSAGE", "subscription", "0", "message-id", strconv.Itoa(s.sent), "destination", to,
+		"ack", "a\\:b"+strconv.Itoa(s.sent), "content-length", strconv.Itoa(len(body)))
+	m.Body = body
+	for range times {
+		sub.write(m)
 	}
 }
