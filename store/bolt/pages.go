@@ -26,7 +26,7 @@ const (
 	leafFlag   = 0x02
 	bucketFlag = 0x01 // of a leaf's element
 
-	firstRead = 64 << 10
+	firstRead = 16 << 10 // of each page: a commit's index, mostly
 )
 
 // header is one of the file's two headers.
@@ -114,7 +114,8 @@ func (p *pages) read(id uint64) (*page, error) {
 	if id < 2 || id >= p.high || int64(id+1)*int64(p.pageSize) > p.size {
 		return nil, fmt.Errorf("page %d: %w: it is outside of the file", id, errPage)
 	}
-	g := &page{id: id, at: int64(id) * int64(p.pageSize), buf: make([]byte, p.pageSize)}
+	at := int64(id) * int64(p.pageSize)
+	g := &page{id: id, at: at, buf: make([]byte, min(max(firstRead, int64(p.pageSize)), p.size-at))}
 	if _, err := p.f.ReadAt(g.buf, g.at); err != nil {
 		return nil, fmt.Errorf("page %d: %w", id, err)
 	}
@@ -124,12 +125,7 @@ func (p *pages) read(id uint64) (*page, error) {
 		return nil, fmt.Errorf("page %d: %w", id, errPage)
 	}
 	g.length = int64(overflow+1) * int64(p.pageSize)
-	if more := min(g.length, firstRead); more > int64(len(g.buf)) {
-		g.buf = make([]byte, more)
-		if _, err := p.f.ReadAt(g.buf, g.at); err != nil {
-			return nil, fmt.Errorf("page %d: %w", id, err)
-		}
-	}
+	g.buf = g.buf[:min(g.length, int64(len(g.buf)))]
 	return g, g.check()
 }
 
@@ -322,6 +318,7 @@ func checkPages(path string) (*pages, error) {
 		return nil, err
 	}
 	defer f.Close()
+	adviseRandom(f)
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err

@@ -269,7 +269,11 @@ func (t *Table) Restore(name string, e entry) {
 	defer q.mu.Unlock()
 	t.bytes.Add(int64(e.Size))
 	if e.Pos > q.ledger.Tail() {
-		q.ledger.Insert(e, t.now())
+		var now int64 // the clock is asked only where it matters: there may be ten million
+		if e.NotBefore != 0 {
+			now = t.now()
+		}
+		q.ledger.Insert(e, now)
 		return
 	}
 	if q.late == nil {

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package bolt
+
+import "os"
+
+func adviseRandom(*os.File) {}
