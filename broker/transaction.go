@@ -142,7 +142,9 @@ func (s *session) handleCommit(f *stompframe.Frame) *ending {
 	committed := make(chan struct{})
 	if mutant.Is(mutant.HalfCommit) {
 		for _, m := range ms[:max(len(ms)-1, 0)] {
-			s.b.engine.Publish(m, nil)
+			stored := make(chan struct{})
+			s.b.engine.Publish(m, func(bool, error) { close(stored) })
+			<-stored
 		}
 		ms = ms[max(len(ms)-1, 0):]
 	}

@@ -84,6 +84,10 @@ func (s *socket) read(p []byte) (int, error) {
 		s.armed = false
 	}
 	n, err := s.nc.Read(p)
+	if mutant.Is(mutant.TruncatedTaken) && s.begun && errors.Is(err, io.EOF) {
+		clear(p)
+		n, err = len(p), nil
+	}
 	if n > 0 {
 		s.lastRead.Store(time.Now().UnixNano())
 		return n, nil // an error beside bytes comes again
@@ -103,10 +107,6 @@ func (s *socket) readWithin(p []byte, d time.Duration) (n int, timedOut bool) {
 	}
 	s.setReadDeadline(end)
 	n, err := s.nc.Read(p)
-	if mutant.Is(mutant.TruncatedTaken) && s.begun && errors.Is(err, io.EOF) {
-		clear(p)
-		n, err = len(p), nil
-	}
 	switch {
 	case n > 0:
 		s.lastRead.Store(time.Now().UnixNano())

@@ -1,6 +1,6 @@
 // Package mutant plants bugs, so that the tests show that they would find them. In a normal build
 // [Is] is false, always and at no cost: the compiler leaves out what stands behind it. In a build
-// with the tag mutant the environment variable GUDOK_MUTANT names the bug that is there.
+// with the tag mutant the environment variable MUTANT names the bug that is there.
 package mutant
 
 // Name names a bug.

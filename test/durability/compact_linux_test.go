@@ -1,14 +1,12 @@
 package durability
 
 import (
+	"bytes"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/gudokmq/gudok/test/harness"
 )
 
 // TestCompactionIsAllOrNothing kills broker compact, or cuts the power, at any moment: the store
@@ -48,8 +46,9 @@ func TestCompactionIsAllOrNothing(t *testing.T) {
 				if err := restoreFile(file, raw); err != nil {
 					t.Fatal(err)
 				}
-				compact := exec.Command(harness.Build(t), "compact", "-config", filepath.Join(w.dir, "gudok.yaml"))
-				compact.Env = append(os.Environ(), environment()...)
+				compact := subcommand(t, "compact", "-config", filepath.Join(w.dir, "gudok.yaml"))
+				var told bytes.Buffer
+				compact.Stderr = &told
 				began := time.Now()
 				if err := compact.Start(); err != nil {
 					t.Fatal(err)
@@ -67,7 +66,7 @@ func TestCompactionIsAllOrNothing(t *testing.T) {
 				case err == nil:
 					whole++
 				case n == 0 || d != nil && n%2 == 1:
-					t.Fatalf("compact: %v", err)
+					t.Fatalf("compact: %v: %s", err, &told)
 				}
 				if n == 0 {
 					took = time.Since(began)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -63,9 +62,7 @@ func TestDamageIsTold(t *testing.T) {
 				strings.Count(strings.TrimSpace(said), "\n") > 0 {
 				t.Errorf("%s: refused with code %d and\n%s", what, code, said)
 			}
-			recover := exec.Command(harness.Build(t), "recover", "-config", filepath.Join(r.dir, "gudok.yaml"))
-			recover.Env = append(os.Environ(), environment()...)
-			out, err := recover.CombinedOutput()
+			out, err := subcommand(t, "recover", "-config", filepath.Join(r.dir, "gudok.yaml")).CombinedOutput()
 			if err != nil {
 				t.Errorf("%s: recover: %v\n%s", what, err, out)
 				continue

@@ -179,23 +179,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	acknowledged := 0
 	for range 2 { // the second time after a kill, on the full disk
-		c := w.hold(qIndividual, individual)
-		ds := c.take(w, 100)
-		receipts := make(chan struct{}, len(ds))
-		for _, d := range ds {
-			c.l.acking([]*entry{d.e}, nil)
-			if err := c.k.send("ACK\nid:"+d.ack+"\n", nil, func() {
-				c.l.acked([]*entry{d.e})
-				receipts <- struct{}{}
-			}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		// An acknowledgement may find no room, and then has no receipt yet.
-		for end := time.Now().Add(500 * time.Millisecond); len(receipts) < len(ds) && time.Now().Before(end); {
-			time.Sleep(time.Millisecond)
-		}
-		acknowledged += len(receipts)
+		acknowledged += w.acknowledge(qIndividual, 100) // what finds no room has no receipt yet
 		w.restart()
 	}
 	a = w.asker()
@@ -210,6 +194,42 @@ func TestDiskFull(t *testing.T) {
 	w.verdict()
 }
 
+// Where a full disk has no room for acknowledgements either, they are not receipted before they are
+// written; nothing else is held up.
+func TestNoRoomForAcknowledgements(t *testing.T) {
+	w := newWorld(t, seeded(t), filepath.Join(t.TempDir(), "data"))
+	w.start()
+	w.l.begin(0)
+	w.send(w.publisher("p"), qIndividual, 50, false)
+	w.broker.Stop()
+	w.start(strace(t, "-e", "trace=pwrite64", "-e", "inject=pwrite64:error=ENOSPC")...)
+	w.l.begin(0)
+	receipts := w.acknowledge(qIndividual, 50)
+	w.restart()
+	w.end(qIndividual)
+	t.Logf("%d of 50 acknowledgements were receipted", receipts)
+}
+
+// acknowledge takes messages, acknowledges them, and tells how many receipts came in half a second.
+func (w *world) acknowledge(queue string, n int) int {
+	w.t.Helper()
+	c := w.hold(queue, individual)
+	receipts := make(chan struct{}, n)
+	for _, d := range c.take(w, n) {
+		c.l.acking([]*entry{d.e}, nil)
+		if err := c.k.send("ACK\nid:"+d.ack+"\n", nil, func() {
+			c.l.acked([]*entry{d.e})
+			receipts <- struct{}{}
+		}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	for end := time.Now().Add(500 * time.Millisecond); len(receipts) < n && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	return len(receipts)
+}
+
 // A disk that fails to sync stops the broker, with one line and the exit code 74: nobody knows what
 // is on it. What was receipted is there afterwards.
 func TestSyncFails(t *testing.T) {
@@ -220,11 +240,15 @@ func TestSyncFails(t *testing.T) {
 	for round := range times(10) + 1 {
 		call := []string{"fdatasync", "pwrite64"}[round%2]
 		w.start(strace(t, "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:error=EIO:when=%d+", call, 4+rnd.IntN(30)))...)
-		w.l.begin(0)
+		enough := w.l.begin(20_000) // so many are not stored by then
 		k := w.dial("")
 		k.closing.Store(true)
-		w.publisher("p").run(k, 50, []string{qIndividual, qBacklog}, nil)
-		<-k.gone
+		w.publisher("p").run(k, 50, []string{qIndividual, qBacklog}, enough)
+		select {
+		case <-k.gone:
+		case <-enough:
+			k.close()
+		}
 		code := w.broker.Exited(harness.Patience)
 		if code != 74 {
 			t.Errorf("%s: the broker exited with %d, want 74\n%s", call, code, w.broker.Output())

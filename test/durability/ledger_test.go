@@ -63,23 +63,28 @@ type ledger struct {
 	first   map[[2]string]int // publisher, queue: the last that was delivered for the first time
 	torn    map[string]int    // by queue: the life from which on a message may be marked that nobody has seen
 	wrong   []string
+	kinds   map[string]int // how many of each
 	counts  struct{ intents, receipts, deliveries, acks, ackReceipts, again, unread, errors int }
 	target  int // so many receipts
 	reached chan struct{}
 }
 
 func newLedger() *ledger {
-	return &ledger{entries: map[key]*entry{}, first: map[[2]string]int{}, torn: map[string]int{}}
+	return &ledger{entries: map[key]*entry{}, first: map[[2]string]int{}, torn: map[string]int{}, kinds: map[string]int{}}
 }
 
-const maxWrong = 25
+// maxWrong is how many faults of a kind, the word before the colon, are told.
+const maxWrong = 6
 
 // fault notes what is wrong. The caller holds l.mu.
 func (l *ledger) fault(format string, args ...any) {
-	if len(l.wrong) < maxWrong {
+	kind, _, _ := strings.Cut(format, ":")
+	l.kinds[kind]++
+	switch n := l.kinds[kind]; {
+	case n <= maxWrong:
 		l.wrong = append(l.wrong, fmt.Sprintf("life %d: ", l.life)+fmt.Sprintf(format, args...))
-	} else if len(l.wrong) == maxWrong {
-		l.wrong = append(l.wrong, "and more")
+	case n == maxWrong+1:
+		l.wrong = append(l.wrong, "and more: "+kind)
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"flag"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +20,12 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// A mutant's test runs in a process of its own, and waits more than it computes.
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		if err := flag.Set("test.parallel", "4"); err != nil {
+			panic(err)
+		}
+	}
 	os.Exit(harness.Main(m))
 }
 
@@ -54,13 +62,26 @@ func need(t *testing.T, what string) {
 	t.Skipf("missing: %s", what)
 }
 
-// mutant is the seeded bug under test, if this process is to find one; empty otherwise.
-func mutant() string { return os.Getenv("GUDOK_TEST_MUTANT") }
+// planted is the bug under test, if this process is to find one; empty otherwise.
+func planted() string { return os.Getenv("GUDOK_TEST_MUTANT") }
 
 // environment is what every broker of these tests gets.
 func environment() []string {
-	if m := mutant(); m != "" {
-		return []string{"GUDOK_MUTANT=" + m}
+	if m := planted(); m != "" {
+		return []string{"MUTANT=" + m}
 	}
 	return nil
+}
+
+// subcommand makes a call of the broker's program, without the settings of this process.
+func subcommand(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(harness.Build(t), args...)
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "GUDOK_") {
+			cmd.Env = append(cmd.Env, kv)
+		}
+	}
+	cmd.Env = append(cmd.Env, environment()...)
+	return cmd
 }
