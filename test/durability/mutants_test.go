@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/gudokmq/gudok/internal/mutant"
+	"github.com/gudokmq/gudok/store/mutant"
 	"github.com/gudokmq/gudok/test/harness"
 )
 
@@ -109,7 +109,7 @@ func TestNoMutantInTheBroker(t *testing.T) {
 	if !strings.Contains(string(out), "gudok/store/bolt.") {
 		t.Fatal("no symbols to look at")
 	}
-	if strings.Contains(string(out), "internal/mutant") {
+	if strings.Contains(string(out), "store/mutant") {
 		t.Error("there is one")
 	}
 }

@@ -303,5 +303,5 @@ func (w *world) print(what string, cycles int, o outcome) {
 // stops tells that a line of the broker's is about the disk that is gone.
 func stops(line string) bool {
 	return strings.Contains(line, "the store stops") || strings.Contains(line, "disk failed") ||
-		strings.Contains(line, "input/output error")
+		strings.Contains(line, "input/output error") || strings.Contains(line, "read messages back")
 }
