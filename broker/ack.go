@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/go-stomp/stomp/v3/frame"
-	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // claim is messages that an ACK or NACK took out of a subscription.

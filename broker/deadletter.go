@@ -7,9 +7,9 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // Why a message became a dead letter: the values of dlq-reason.

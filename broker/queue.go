@@ -3,8 +3,8 @@ package broker
 import (
 	"sync"
 
-	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // queue hands what the engine delivers to the subscriptions of one queue. It exists while it has

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/go-stomp/stomp/v3/frame"
-	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // target is where a SEND goes, decided before anything is stored.

@@ -4,9 +4,9 @@ import (
 	"sync/atomic"
 
 	"github.com/go-stomp/stomp/v3/frame"
-	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // transaction gathers what a client wants done at once (STOMP 1.2, BEGIN).

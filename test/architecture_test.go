@@ -10,7 +10,7 @@ import (
 // layers are the packages from the lowest to the highest. Imports run down this list and never
 // up; packages on one line do not know each other.
 var layers = [][]string{
-	{"internal/mutant"},
+	{"store/mutant"},
 	{"conf", "stompframe", "store"},
 	{"store/ledger"},
 	{"store/memory", "store/bolt", "store/jetstream", "store/storetest"},

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/gudokmq/gudok/broker"
-	"github.com/gudokmq/gudok/internal/mutant"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 const (

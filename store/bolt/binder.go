@@ -8,9 +8,9 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/store"
 	"github.com/gudokmq/gudok/store/internal/queues"
+	"github.com/gudokmq/gudok/store/mutant"
 	"go.etcd.io/bbolt"
 )
 

@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/store"
 	"github.com/gudokmq/gudok/store/internal/queues"
+	"github.com/gudokmq/gudok/store/mutant"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )

@@ -7,8 +7,8 @@ import (
 	"io"
 	"os"
 
-	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/mutant"
 	"go.etcd.io/bbolt"
 )
 

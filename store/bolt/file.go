@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gudokmq/gudok/internal/mutant"
+	"github.com/gudokmq/gudok/store/mutant"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/store/internal/queues"
 	"github.com/gudokmq/gudok/store/ledger"
+	"github.com/gudokmq/gudok/store/mutant"
 	"go.etcd.io/bbolt"
 )
 

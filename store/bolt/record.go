@@ -7,9 +7,9 @@ import (
 	"hash/crc32"
 	"math/bits"
 
-	"github.com/gudokmq/gudok/internal/mutant"
 	"github.com/gudokmq/gudok/store"
 	"github.com/gudokmq/gudok/store/internal/queues"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
