@@ -48,7 +48,6 @@ type asker struct {
 	w       *world
 	k       *link
 	p       *publisher
-	mu      sync.Mutex
 	answer  chan bool // whether it was stored
 	refused int
 }

@@ -62,7 +62,6 @@ type disk struct {
 	buf    []byte
 	waits  []waiting
 	closed bool
-	err    error
 }
 
 // waiting is one record that is not on the disk.
