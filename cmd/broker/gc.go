@@ -10,9 +10,11 @@ import (
 
 // The garbage collector's default, to let the heap double, collects a small heap far too often for
 // a broker, and gives a large one, ten million queued messages say, far too much room. So the room
-// beyond what is live is about headroom bytes, within the bounds of percent. GOGC switches this off.
+// beyond what is live is at least smallRoom and at most largeRoom bytes, within the bounds of
+// percent. GOGC switches this off.
 const (
-	headroom   = 256 << 20
+	smallRoom  = 64 << 20
+	largeRoom  = 256 << 20
 	mostRoom   = 400 // percent of what is live
 	leastRoom  = 25
 	gcInterval = time.Second
@@ -43,5 +45,6 @@ func tuneGC(ctx context.Context) {
 
 // gcPercent is how much the heap may grow, in percent of what is live.
 func gcPercent(live uint64) int {
-	return int(min(max(headroom*100/max(live, 1), leastRoom), mostRoom))
+	room := max(smallRoom, min(live, largeRoom))
+	return int(min(max(room*100/max(live, 1), leastRoom), mostRoom))
 }
