@@ -52,10 +52,6 @@ var killers = []killer{
 	{mutant.BuryInTwo, "TestEveryStep", "lost: "},
 	{mutant.Volatile, "TestReceiptMeansStored", "lost: "},
 	{mutant.TruncatedTaken, "TestTruncatedIsNoMessage", "phantom: "},
-	// Several of them are found in passing, by whoever looks at everything.
-	{mutant.AckForgotten, "TestKill", "resurrected: "},
-	{mutant.AcksSecond, "TestKill", "a part of the store is damaged"},
-	{mutant.FlagLost, "TestKill", "redelivered flag: "},
 }
 
 // TestMutants plants each bug into a broker and demands that its killer finds it: a test that cannot
