@@ -162,7 +162,8 @@ func (p *packer) flush() error {
 		}
 		return tx.Bucket(bucketMeta).Put(keyManifest, p.manifest.encode())
 	}))
-	p.batch = batch{records: b.records[:0], owners: b.owners[:0], bodies: b.bodies[:0]}
+	// The bindings wait in ops for the end.
+	p.batch = batch{records: b.records[:0], owners: b.owners[:0], bodies: b.bodies[:0], ops: b.ops}
 	return err
 }
 
