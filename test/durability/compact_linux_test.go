@@ -25,8 +25,7 @@ func TestCompactionIsAllOrNothing(t *testing.T) {
 			w := newWorld(t, rnd, dir)
 			w.start()
 			w.l.begin(0)
-			queues := []string{qIndividual, qBacklog, subAlways}
-			w.subscribe(subAlways, individual).leave(w)
+			queues := []string{qIndividual, qBacklog}
 			w.send(w.publisher("p"), qBacklog, 700, false)
 			w.send(w.publisher("p"), qIndividual, 700, false)
 			c := w.hold(qIndividual, individual)

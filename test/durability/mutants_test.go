@@ -73,7 +73,7 @@ func TestMutants(t *testing.T) {
 			t.Run(fmt.Sprintf("%s by %s", k.bug, k.test), func(t *testing.T) {
 				t.Parallel()
 				cmd := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(k.test, "/", "$/^")+"$",
-					"-test.timeout=1m", "-cycles=60", "-cuts=40")
+					"-test.timeout=4m", "-cycles=60", "-cuts=40")
 				cmd.Env = append(os.Environ(), "GUDOK_BINARY="+binary, "GUDOK_TEST_MUTANT="+string(k.bug))
 				out, err := cmd.CombinedOutput()
 				said := string(out)
