@@ -3,32 +3,96 @@ package broker
 import (
 	"context"
 	"errors"
+	"time"
 )
 
-// ErrBadCredentials is what an Authenticator returns for a login that does not exist, a wrong
-// passcode, or a missing one; it never says which.
-var ErrBadCredentials = errors.New("bad credentials")
+// What an Authenticator returns for logins that are wrong; the session is then refused. Any other
+// error means that the login could not be checked.
+var (
+	// ErrBadCredentials is a login that does not exist, a wrong passcode, a token that does not
+	// hold, or nothing at all where something is needed; it never says which.
+	ErrBadCredentials = errors.New("bad credentials")
+	// ErrExpired is a token, or a certificate, that was good once.
+	ErrExpired = errors.New("token expired")
+	// ErrTooMany is a login that was not looked at, because too many failed before it.
+	ErrTooMany = errors.New("too many failed logins")
+)
 
 // Credentials are what a client gave to say who it is.
 type Credentials struct {
-	Login    string // CONNECT's login header, or empty
-	Passcode string // CONNECT's passcode header, or empty; never log it
-	Peer     Peer
+	Login         string // CONNECT's login header, or empty
+	Passcode      Secret // CONNECT's passcode header, or empty
+	Authorization Secret // CONNECT's Authorization header, or empty
+	Peer          Peer   // with what the handshake and TLS offered
 }
 
-// Principal is who a session acts for.
+// Offer is what an HTTP handshake offered as credentials: of several the first of the list below.
+// It is immutable.
+type Offer struct {
+	Source   string // one of the From constants
+	Login    string // with FromBasic
+	Passcode Secret // with FromBasic
+	Token    Secret // with all others
+}
+
+// Where in a handshake credentials can be, in the order of precedence: what a client had to say on
+// purpose comes before what a browser sends of its own accord.
+const (
+	FromBasic       = "basic"       // Authorization: Basic
+	FromBearer      = "bearer"      // Authorization: Bearer
+	FromSubprotocol = "subprotocol" // Sec-WebSocket-Protocol
+	FromQuery       = "query"       // a named parameter
+	FromCookie      = "cookie"      // a named cookie
+)
+
+// Principal is who a session acts for. It is immutable and shared: by all sessions of a user where
+// that is possible, and by all that read it.
 type Principal struct {
 	// Name is the user's name, or empty for an anonymous session.
 	Name string
 	// Groups are the groups the user is in.
 	Groups []string
+	// Expires is when the session must end (a token's time is over, leeway included); zero: never.
+	Expires time.Time
+	// Via is how the user proved it, one of the Via constants.
+	Via string
+	// Claims are those claims of a token that the Authenticator was told to keep; mostly nil.
+	Claims map[string][]string
+	// Proof belongs to the Authenticator: it knows by it, in Revalidate, whether what was proved
+	// at login still holds. It is no secret.
+	Proof uint64
 }
 
+// The ways of Principal.Via.
+const (
+	ViaAnonymous   = "anonymous"
+	ViaPassword    = "password"
+	ViaToken       = "token"
+	ViaCertificate = "certificate"
+	ViaHook        = "hook"
+)
+
 // Authenticator decides who may connect. Authenticate is called once per CONNECT, on the
-// session's own goroutine, and may take its time; ctx ends when the broker shuts down. An error
-// refuses the session; unless it is ErrBadCredentials it is logged.
+// session's own goroutine, and may take its time; ctx ends when the time to CONNECT is over or the
+// broker shuts down. An error refuses the session; unless it is one of those above it is logged,
+// so it must not tell a secret. A Principal whose name [CheckName] refuses is refused, too.
 type Authenticator interface {
-	Authenticate(ctx context.Context, c Credentials) (Principal, error)
+	Authenticate(ctx context.Context, c Credentials) (*Principal, error)
+}
+
+// Revalidator is an Authenticator whose users can change while sessions live. Revalidate tells who
+// p is by the present state: p itself if nothing changed, a new Principal of the same name if its
+// groups did, or an error if the login would not be accepted any more (the user is gone, has
+// another password, the token's key was taken away). It is quick and does no I/O; the broker calls
+// it for live sessions after a reload.
+type Revalidator interface {
+	Revalidate(p *Principal) (*Principal, error)
+}
+
+// Renewer is an Authenticator that takes a new token from a live session before the one it came
+// with expires. Renew is called like Authenticate; it returns a Principal of the same name.
+type Renewer interface {
+	Renew(ctx context.Context, p *Principal, token Secret, peer Peer) (*Principal, error)
 }
 
 // Op is what a session wants to do with a destination.
@@ -51,12 +115,18 @@ func (o Op) String() string {
 // with exactly the destination that is routed, from many goroutines; it must be quick. An error
 // refuses the frame; its text reaches the client.
 type Authorizer interface {
-	Authorize(p Principal, op Op, destination string) error
+	Authorize(p *Principal, op Op, destination string) error
 }
 
 // anyone is the Authenticator of a broker without users: any login, or none.
 type anyone struct{}
 
-func (anyone) Authenticate(_ context.Context, c Credentials) (Principal, error) {
-	return Principal{Name: c.Login}, nil
+// nobody is every anonymous session's Principal.
+var nobody = &Principal{Via: ViaAnonymous}
+
+func (anyone) Authenticate(_ context.Context, c Credentials) (*Principal, error) {
+	if c.Login == "" {
+		return nobody, nil
+	}
+	return &Principal{Name: c.Login, Via: ViaAnonymous}, nil
 }

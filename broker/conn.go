@@ -66,6 +66,9 @@ type Peer struct {
 	TLS *tls.ConnectionState
 	// Origin is the handshake's Origin header, or empty.
 	Origin string
+	// Offer is what the handshake offered as credentials, or nil; it is forgotten once CONNECT is
+	// accepted.
+	Offer *Offer
 }
 
 // CloseError says that the transport's own protocol was violated and which close code tells it

@@ -1,10 +1,9 @@
 package broker
 
 import (
+	"context"
 	"errors"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/go-stomp/stomp/v3/frame"
 	"github.com/gudokmq/gudok/stompframe"
@@ -31,7 +30,8 @@ func (s *session) handleConnect(f *stompframe.Frame) *ending {
 	if bad != nil {
 		return bad
 	}
-	s.version, s.principal = v, p
+	s.version = v
+	s.principal.Store(p)
 	s.clientID = f.Header.String("client-id")
 	s.acks.version = v
 	s.soft = f.Header.String("gudok-errors") == "soft"
@@ -80,23 +80,51 @@ func (s *session) agreeHeartBeat(v stompframe.Version, f *stompframe.Frame) (sx,
 }
 
 // authenticate finds out who the session acts for.
-func (s *session) authenticate(f *stompframe.Frame) (Principal, *ending) {
+func (s *session) authenticate(f *stompframe.Frame) (*Principal, *ending) {
 	c := Credentials{
-		Login:    f.Header.String(frame.Login),
-		Passcode: f.Header.String(frame.Passcode),
-		Peer:     s.conn.Peer(),
+		Login:         f.Header.String(frame.Login),
+		Passcode:      Secret(f.Header.String(frame.Passcode)),
+		Authorization: Secret(f.Header.String("Authorization")),
+		Peer:          s.conn.Peer(),
 	}
-	// A user's name becomes one segment of a destination.
-	if strings.ContainsFunc(c.Login, func(r rune) bool { return r == '/' || unicode.IsControl(r) }) {
-		return Principal{}, because(reasonLogin, "login %s has a slash or a control character", quote(c.Login))
+	if c.Authorization == "" {
+		c.Authorization = Secret(f.Header.String("authorization"))
 	}
-	p, err := s.b.auth.Authenticate(s.b.ctx, c)
-	switch {
-	case err == nil:
-		return p, nil
-	case errors.Is(err, ErrBadCredentials):
-		return Principal{}, because(reasonCredentials, "login or passcode is wrong or missing")
+	for _, name := range []string{c.Login, f.Header.String("client-id")} {
+		if name == "" {
+			continue
+		}
+		if err := CheckName(name); err != nil {
+			return nil, because(reasonLogin, "login or client-id %v", err)
+		}
 	}
-	s.b.log.Error("authentication failed to decide", "error", err)
-	return Principal{}, because(reasonCredentials, "the login could not be checked")
+	ctx, cancel := context.WithTimeout(s.b.ctx, s.limits.ConnectTime)
+	defer cancel()
+	p, err := s.b.auth.Authenticate(ctx, c)
+	if err != nil {
+		return nil, s.unproved(err)
+	}
+	if p.Name != "" {
+		if err := CheckName(p.Name); err != nil {
+			return nil, because(reasonLogin, "the user's name %v", err)
+		}
+	}
+	return p, nil
 }
+
+// unproved says why a login was refused.
+func (s *session) unproved(err error) *ending {
+	switch {
+	case errors.Is(err, ErrExpired):
+		return because(reasonExpired, "it was good once; connect with a new one")
+	case errors.Is(err, ErrTooMany):
+		return because(reasonTooMany, "try again in a while")
+	case errors.Is(err, ErrBadCredentials):
+		return because(reasonCredentials, "login, passcode or token is wrong or missing")
+	}
+	s.b.log.Error("login could not be checked", "session", s.id, "error", err)
+	return because(reasonUnchecked, "try again in a while")
+}
+
+// user is the name of the session's user; empty for an anonymous one.
+func (s *session) user() string { return s.principal.Load().Name }

@@ -55,11 +55,11 @@ func durableName(f *stompframe.Frame, id string) string {
 // owner is whose durable subscriptions a session's are: its user's, and within them its
 // client-id's. Subscription ids start anew in every browser and say nothing.
 func (s *session) owner() string {
-	switch name := s.principal.Name; {
+	switch name := s.user(); {
 	case s.clientID == "":
 		return name
 	case name == "":
-		return s.clientID
+		return "/" + s.clientID // nobody's, whatever it is called: no user's
 	default:
 		return name + "/" + s.clientID
 	}

@@ -79,7 +79,7 @@ func TestDurableSubscription(t *testing.T) {
 			if f := alice.expect("MESSAGE"); f.body != "five" {
 				t.Errorf("got %q", f.body)
 			}
-			if n := engine.Stat("/durable/bob/" + map[bool]string{true: "sub-0", false: "n"}[dialect[0] == 'd' && dialect[8] == 't' || dialect[0] == 'p'] + "/a.%2A").Messages(); n != 4 {
+			if n := engine.Stat("/durable/%2Fbob/" + map[bool]string{true: "sub-0", false: "n"}[dialect[0] == 'd' && dialect[8] == 't' || dialect[0] == 'p'] + "/a.%2A").Messages(); n != 4 {
 				t.Errorf("bob's queue holds %d messages, want 4", n)
 			}
 		})

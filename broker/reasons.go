@@ -42,6 +42,9 @@ var (
 	reasonHeartBeatHeader  = &Reason{Text: "bad heart-beat header", Code: closeProtocol}
 	reasonHeartBeat        = &Reason{Text: "heart-beat missed", Code: closePolicy}
 	reasonCredentials      = &Reason{Text: "bad credentials", Code: closePolicy}
+	reasonTooMany          = &Reason{Text: "too many failed logins", Code: closeTryAgain}
+	reasonUnchecked        = &Reason{Text: "login could not be checked", Code: closeTryAgain}
+	reasonExpired          = &Reason{Text: "token expired", Code: closePolicy}
 	reasonLogin            = &Reason{Text: "bad login name", Code: closePolicy}
 	reasonUnknownCommand   = &Reason{Text: "unknown command", Code: closeProtocol}
 	reasonMissingHeader    = &Reason{Text: "missing header", Code: closeProtocol, Soft: true}

@@ -190,7 +190,7 @@ func (s *session) ownUserName(rest string) (string, bool) {
 	if !isUserPath(rest) {
 		return "", false
 	}
-	name := s.principal.Name
+	name := s.user()
 	if name == "" {
 		name = s.id
 	}
@@ -206,7 +206,7 @@ func (s *session) authorize(op Op, destination string) *ending {
 	if s.b.rules == nil {
 		return nil
 	}
-	if err := s.b.rules.Authorize(s.principal, op, destination); err != nil {
+	if err := s.b.rules.Authorize(s.principal.Load(), op, destination); err != nil {
 		return because(reasonForbidden, "%s %s: %v", op, quote(destination), err)
 	}
 	return nil

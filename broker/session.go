@@ -28,10 +28,9 @@ type session struct {
 	acks   receipts
 
 	// Set once by CONNECT, before anything else of the session can be seen by others.
-	version   stompframe.Version
-	principal Principal
-	clientID  string
-	soft      bool // refusals do not end the session
+	version  stompframe.Version
+	clientID string
+	soft     bool // refusals do not end the session
 
 	// Owned by the reader.
 	connected     bool
@@ -48,6 +47,7 @@ type session struct {
 
 	// Read and written anywhere.
 	ending    atomic.Pointer[ending]
+	principal atomic.Pointer[Principal]       // nil before CONNECT; the reader writes it
 	busy      atomic.Bool                     // the reader is not reading: a frame is being handled
 	stalled   atomic.Bool                     // a queue waits for room in this session
 	unacked   atomic.Int64                    // queue messages held, over all subscriptions
@@ -259,8 +259,8 @@ func (s *session) report(e *ending) {
 		slog.String("transport", p.Transport),
 		slog.String("peer", addrString(p)),
 	}
-	if s.principal.Name != "" {
-		attrs = append(attrs, slog.String("user", s.principal.Name))
+	if p := s.principal.Load(); p != nil && p.Name != "" {
+		attrs = append(attrs, slog.String("user", p.Name))
 	}
 	if e.detail != "" {
 		attrs = append(attrs, slog.String("detail", e.detail))

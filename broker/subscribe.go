@@ -176,9 +176,9 @@ func (s *session) routeSubscription(sub *subscription, f *stompframe.Frame) *end
 		return because(reasonForbidden, "%s is an address to send to, not to subscribe to", quote(sub.destination))
 	case kindUser:
 		own, ok := s.ownUserName(rest)
-		if !ok && s.principal.Name != "" {
+		if !ok && s.user() != "" {
 			// A user may name himself.
-			own, ok = s.ownUserName(strings.TrimPrefix(rest, s.principal.Name+"/"))
+			own, ok = s.ownUserName(strings.TrimPrefix(rest, s.user()+"/"))
 		}
 		if !ok {
 			return because(reasonForbidden, "%s is not a destination of this user; subscribe to /user/queue/…", quote(sub.destination))

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"runtime"
 	"slices"
 
@@ -25,11 +26,14 @@ type Passwords struct {
 	turns   chan struct{} // a token for each hash being computed
 }
 
-var _ broker.Authenticator = (*Passwords)(nil)
+var (
+	_ broker.Authenticator = (*Passwords)(nil)
+	_ broker.Revalidator   = (*Passwords)(nil)
+)
 
 type user struct {
 	hash      hash
-	principal broker.Principal
+	principal *broker.Principal // shared by all of the user's sessions
 }
 
 // New takes the users who may log in; with none, nobody may. A name that is empty or there twice,
@@ -48,7 +52,12 @@ func New(users []User) (*Passwords, error) {
 		if _, ok := p.users[u.Name]; ok || u.Name == "" {
 			return nil, fmt.Errorf("user %q: the name is empty or there twice", u.Name)
 		}
-		p.users[u.Name] = user{h, broker.Principal{Name: u.Name, Groups: slices.Clone(u.Groups)}}
+		p.users[u.Name] = user{h, &broker.Principal{
+			Name:   u.Name,
+			Groups: slices.Clone(u.Groups),
+			Via:    broker.ViaPassword,
+			Proof:  maphash.String(seed, u.PasswordHash),
+		}}
 		p.dummies = append(p.dummies, h.dummy())
 	}
 	return p, nil
@@ -56,12 +65,12 @@ func New(users []User) (*Passwords, error) {
 
 // Authenticate compares the passcode with the user's hash. It waits for its turn when many log in
 // at once; ctx ends the waiting. All wrong logins get broker.ErrBadCredentials.
-func (p *Passwords) Authenticate(ctx context.Context, c broker.Credentials) (broker.Principal, error) {
+func (p *Passwords) Authenticate(ctx context.Context, c broker.Credentials) (*broker.Principal, error) {
 	u, known := p.users[c.Login]
 	if c.Login == "" || len(p.dummies) == 0 {
-		return broker.Principal{}, broker.ErrBadCredentials
+		return nil, broker.ErrBadCredentials
 	}
-	d := p.cache.digest(c.Login, c.Passcode)
+	d := p.cache.digest(c.Login, string(c.Passcode))
 	if known && p.cache.has(d) {
 		return u.principal, nil
 	}
@@ -72,16 +81,31 @@ func (p *Passwords) Authenticate(ctx context.Context, c broker.Credentials) (bro
 	case p.turns <- struct{}{}:
 		defer func() { <-p.turns }()
 	case <-ctx.Done():
-		return broker.Principal{}, fmt.Errorf("wait to check a password: %w", ctx.Err())
+		return nil, fmt.Errorf("wait to check a password: %w", ctx.Err())
 	}
 	// Another connection of this user may have been checked while this one waited.
 	if known && p.cache.has(d) {
 		return u.principal, nil
 	}
-	if right := u.hash.matches(c.Passcode); !right || !known {
-		return broker.Principal{}, broker.ErrBadCredentials
+	if right := u.hash.matches(string(c.Passcode)); !right || !known {
+		return nil, broker.ErrBadCredentials
 	}
 	p.cache.add(d)
+	return u.principal, nil
+}
+
+// seed makes the Proof of a principal, which means nothing outside of this process.
+var seed = maphash.MakeSeed()
+
+// Revalidate implements broker.Revalidator: the user must be there and have the same hash.
+func (p *Passwords) Revalidate(old *broker.Principal) (*broker.Principal, error) {
+	u, known := p.users[old.Name]
+	switch {
+	case !known || u.principal.Proof != old.Proof || old.Via != broker.ViaPassword:
+		return nil, broker.ErrBadCredentials
+	case slices.Equal(u.principal.Groups, old.Groups):
+		return old, nil
+	}
 	return u.principal, nil
 }
 
