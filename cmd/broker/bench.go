@@ -26,6 +26,7 @@ broker spent, if it runs on this machine. Loads:
   drain     empty a queue that "send -keep" has filled
   disk      no broker: append and sync, as many outstanding as in "send"
   idle      many connections with one subscription each and heart-beats
+  bare      no broker: a loop that writes messages to subscribers, what a fan-out costs at least
   all       a short series of the above
 
 "broker bench LOAD -h" tells the flags of each. ^C ends a load and prints what was seen.
@@ -37,6 +38,13 @@ func runBench(args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, benchHelp)
 		return 2
+	}
+	if args[0] == bareLoop {
+		if err := serveBare(args[1:], os.Stdin, stdout); err != nil {
+			fmt.Fprintf(stderr, "broker bench: bare loop: %v\n", err)
+			return 1
+		}
+		return 0
 	}
 	b := bench{stdout: stdout, stderr: stderr}
 	plan, err := b.parse(args[0], args[1:])
@@ -86,6 +94,7 @@ func (b *bench) run(ctx context.Context, plan []step) int {
 		if rep.Seconds == 0 {
 			continue // it never began
 		}
+		rep.Compare(reports)
 		reports = append(reports, rep)
 		if b.json {
 			if err := json.NewEncoder(b.stdout).Encode(rep); err != nil {

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
 	"strconv"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 type benchFlags struct {
 	load.Options
 	url, login, passcode, host string
+	bare                       bool
 }
 
 // parse reads the flags of one load and makes the plan.
@@ -25,6 +29,12 @@ func (b *bench) parse(name string, args []string) ([]step, error) {
 	switch name {
 	case "fanout":
 		f.traffic(fs)
+		fs.BoolVar(&f.bare, "bare", false, "measure the bare loop first, and print how the broker stands to it")
+	case "bare":
+		fs.IntVar(&f.Subs, "subs", f.Subs, "subscribers, a connection each")
+		fs.IntVar(&f.Size, "size", f.Size, "body in bytes, 32 at least")
+		fs.IntVar(&f.Batch, "batch", 0, "messages in one write; 0: as many as fit into 64 KiB")
+		fs.DurationVar(&f.Warmup, "warmup", 0, "comes first, not measured (default a tenth of -duration, 1s at most)")
 	case "latency":
 		f.Rate = 200
 		f.traffic(fs)
@@ -68,7 +78,7 @@ func (b *bench) parse(name string, args []string) ([]step, error) {
 		fmt.Fprint(b.stdout, benchHelp)
 		return nil, flag.ErrHelp
 	default:
-		return nil, fmt.Errorf("unknown load %q: fanout, latency, queue, send, drain, disk, idle or all", name)
+		return nil, fmt.Errorf("unknown load %q: fanout, latency, queue, send, drain, disk, idle, bare or all", name)
 	}
 	f.common(fs)
 	fs.BoolVar(&b.json, "json", false, "print one JSON object per load")
@@ -90,7 +100,8 @@ func (b *bench) parse(name string, args []string) ([]step, error) {
 }
 
 func (f *benchFlags) common(fs *flag.FlagSet) {
-	fs.StringVar(&f.url, "url", "ws://127.0.0.1:15674/ws", "ws://host:port/path or stomp://host:port")
+	fs.StringVar(&f.url, "url", "ws://127.0.0.1:15674/ws", "ws://host:port/path or stomp://host:port;\n"+
+		"of others nats+ws://host:port, nats://host:port, centrifugo+ws://host:port/path")
 	fs.StringVar(&f.login, "login", "", "login (default that of the URL)")
 	fs.StringVar(&f.passcode, "passcode", "", "passcode (default that of the URL)")
 	fs.StringVar(&f.host, "host", "", "host header of CONNECT (default that of the URL)")
@@ -160,8 +171,15 @@ func (f *benchFlags) finish(name string) error {
 func (f *benchFlags) plan(name string) []step {
 	o := f.Options
 	switch name {
-	case "fanout", "latency":
+	case "fanout":
+		if f.bare {
+			return append(bareSteps(o), step{load.Fanout, o})
+		}
 		return []step{{load.Fanout, o}}
+	case "latency":
+		return []step{{load.Fanout, o}}
+	case "bare":
+		return []step{{bare, o}}
 	case "queue":
 		return []step{{load.Queue, o}}
 	case "send":
@@ -187,4 +205,40 @@ func (f *benchFlags) plan(name string) []step {
 		{load.Queue, with(func(o *load.Options) { o.Subs, o.Pubs, o.Prefetch, o.Receipts = 4, 4, 100, 100 })},
 		{load.Idle, with(func(o *load.Options) { o.Subs, o.Pubs, o.Conns, o.Beat = 0, 0, 1000, 10*time.Second })},
 	}
+}
+
+// bareSteps are the bare loops that the fan-out o is compared with.
+func bareSteps(o load.Options) []step {
+	each, batch := o, o
+	each.Batch, batch.Batch = 1, 0
+	return []step{{bare, each}, {bare, batch}}
+}
+
+// bare measures the bare loop in a process of this program.
+func bare(ctx context.Context, o load.Options) (load.Report, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return load.Report{Bench: "bare"}, fmt.Errorf("find this program: %w", err)
+	}
+	return load.Bare(ctx, o, func(args ...string) *exec.Cmd {
+		return exec.Command(self, append([]string{"bench", bareLoop}, args...)...)
+	})
+}
+
+// bareLoop is the load that makes a process the bare loop; it is no load to be asked for.
+const bareLoop = "bare-loop"
+
+// serveBare is the process that bare starts.
+func serveBare(args []string, stdin io.Reader, stdout io.Writer) error {
+	var n [3]int
+	if len(args) != len(n) {
+		return errors.New("it takes subscribers, bytes and messages in one write")
+	}
+	for i := range n {
+		var err error
+		if n[i], err = strconv.Atoi(args[i]); err != nil {
+			return err
+		}
+	}
+	return load.ServeBare(n[0], n[1], n[2], stdin, stdout)
 }

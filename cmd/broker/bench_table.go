@@ -38,7 +38,7 @@ func messageRow(r *load.Report) (cols, row string) {
 	if r.Ack != "" {
 		name += " " + r.Ack
 	}
-	cols = "load\tpubs×subs\tbytes\tbatch\tmessages\tper s\tbroker µs\twrites\tclient µs\tp50 µs\tp99 µs\tp999 µs\tlost\tdoubled\tdisordered\t"
+	cols = "load\tpubs×subs\tbytes\tbatch\tmessages\tper s\tbroker µs\twrites\t× limit\t× bare\tclient µs\tp50 µs\tp99 µs\tp999 µs\tlost\tdoubled\tdisordered\t"
 	batch := fmt.Sprint(r.Batch)
 	if r.Receipts > 0 {
 		name += fmt.Sprintf(" %d outstanding", r.Receipts)
@@ -46,9 +46,9 @@ func messageRow(r *load.Report) (cols, row string) {
 	if r.Rate > 0 {
 		batch = fmt.Sprintf("%g/s", r.Rate)
 	}
-	row = fmt.Sprintf("%s\t%d×%d\t%d\t%s\t%d\t%.0f\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s",
+	row = fmt.Sprintf("%s\t%d×%d\t%d\t%s\t%d\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s",
 		name, r.Pubs, r.Subs, r.Size, batch, r.Delivered, r.PerSecond, figure(r.BrokerCPU), figure(r.BrokerWrites),
-		figure(r.ClientCPU), delays(r.Latency), r.Lost, r.Duplicates, r.Misordered, note(r))
+		figure(r.TimesLimit), figure(r.TimesBare), figure(r.ClientCPU), delays(r.Latency), r.Lost, r.Duplicates, r.Misordered, note(r))
 	return cols, row
 }
 

@@ -1,11 +1,14 @@
-// Command peers loads Gudok and RabbitMQ Web-STOMP in turn, on loopback, with the same loads, and
-// prints the medians side by side; beside durable loads, also what the disk alone does.
+// Command peers loads Gudok, RabbitMQ Web-STOMP, nats-server and Centrifugo in turn, on loopback, with
+// the same loads, and prints the medians side by side; beside fan-outs, also what a bare loop spends,
+// and beside durable loads what the disk alone does.
 //
-//	go run ./test/bench/peers [-rounds 3] [-duration 3s] [-only fanout] [-dir DIR] [-raw FILE]
+//	go run ./test/bench/peers [-rounds 3] [-duration 3s] [-only fanout] [-peers gudok,nats] [-dir DIR] [-raw FILE]
+//	go run ./test/bench/peers -table FILE
 //
-// It starts both brokers itself, anew for each round, with everything they write in a directory
-// that it removes; -dir says on which disk that is. RabbitMQ is the one of the distribution (Debian: rabbitmq-server); where it is
-// not installed, Gudok runs alone.
+// It starts the brokers itself, anew for each round, with everything they write in a directory that it
+// removes; -dir says on which disk that is. RabbitMQ is the one of the distribution (Debian:
+// rabbitmq-server), the others are built from the modules in nats and centrifugo. A peer that is not
+// there is skipped by name. Reports in the raw file can be made in several calls; -table prints them.
 package main
 
 import (
@@ -15,69 +18,126 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// peer is a broker that can be loaded, or the disk alone.
+// peer is a broker that can be loaded, or what stands beside it.
 type peer struct {
-	name  string
-	disk  bool     // no broker: raw appends and syncs
-	ws    string   // URL; directory for the disk
-	tcp   string   // URL
-	login []string // flags of broker bench
-	start func(ctx context.Context, dir string, p *peer) (*process, error)
+	key, name string
+	kind      kind
+	ws, tcp   string   // URLs; ws is a directory for the disk
+	login     []string // flags of broker bench
+	start     func(ctx context.Context, dir string, p *peer) (*process, error)
 }
+
+// kind is which loads a peer takes.
+type kind int
+
+const (
+	stomp kind = iota // all loads
+	other             // those that need no STOMP
+	loop              // the bare loop, a write for each message
+	batch             // the bare loop, batches
+	disk              // appends and syncs
+)
 
 // trial is one load. %s in args stands for the duration.
 type trial struct {
 	name string
-	tcp  bool
 	args string
+	who  who
 	raw  string // what the disk alone is to do beside it, if anything
+}
+
+// who are the peers that a load runs on.
+type who int
+
+const (
+	all       who = iota // every broker, over WebSocket
+	beside               // and the bare loops as well
+	quick                // every broker but RabbitMQ, which would take minutes
+	stompOnly            // over WebSocket
+	stompTCP
+)
+
+// takes tells whether p runs that load.
+func (t trial) takes(p *peer) bool {
+	switch p.kind {
+	case stomp:
+		return t.who != quick || p.key == "gudok"
+	case other:
+		return t.who <= quick
+	case loop, batch:
+		return t.who == beside
+	}
+	return t.raw != ""
 }
 
 // trials begin with idle connections, so that they meet brokers that were just started.
 var trials = []trial{
-	{"idle, 1,000 connections", false, "idle -n 1000 -heartbeat 10s -duration 11s", ""},
-	{"fanout 50 × 128 B", false, "fanout -duration %s", ""},
-	{"fanout 50 × 128 B, one SEND per write", false, "fanout -batch 1 -duration %s", ""},
-	{"fanout 1,000 × 256 B", false, "fanout -subs 1000 -size 256 -duration %s", ""},
-	{"fanout 50 × 16 KiB", false, "fanout -size 16384 -duration %s", ""},
-	{"fanout 50 × 128 B over TCP", true, "fanout -duration %s", ""},
-	{"200 messages/s to 50", false, "latency -rate 200 -duration %s", ""},
-	{"queue 1 → 1, ack client-individual", false, "queue -persistent=false -duration %s", ""},
-	{"queue 4 → 4, ack client-individual", false, "queue -persistent=false -pubs 4 -subs 4 -duration %s", ""},
-	{"queue 1 → 1, ack auto", false, "queue -persistent=false -ack auto -duration %s", ""},
-	{"durable: send 8 × 128 outstanding, 1 KiB", true, "send -persistent -duration %s", "disk -duration %s"},
-	{"durable: send one at a time, 1 KiB", true, "send -persistent -pubs 1 -receipts 1 -duration %s",
+	{"idle, 1,000 connections", "idle -n 1000 -heartbeat 10s -duration 11s", all, ""},
+	{"idle, 8,000 connections", "idle -n 8000 -heartbeat 10s -duration 15s", quick, ""},
+	{"fanout 50 × 128 B", "fanout -duration %s", beside, ""},
+	{"fanout 50 × 128 B, one message per write", "fanout -batch 1 -duration %s", all, ""},
+	{"fanout 1,000 × 256 B", "fanout -subs 1000 -size 256 -duration %s", beside, ""},
+	{"fanout 50 × 16 KiB", "fanout -size 16384 -duration %s", beside, ""},
+	{"fanout 50 × 128 B over TCP", "fanout -duration %s", stompTCP, ""},
+	{"200 messages/s to 50", "latency -rate 200 -duration %s", all, ""},
+	{"queue 1 → 1, ack client-individual", "queue -persistent=false -duration %s", stompOnly, ""},
+	{"queue 4 → 4, ack client-individual", "queue -persistent=false -pubs 4 -subs 4 -duration %s", stompOnly, ""},
+	{"queue 1 → 1, ack auto", "queue -persistent=false -ack auto -duration %s", stompOnly, ""},
+	{"durable: send 8 × 128 outstanding, 1 KiB", "send -persistent -duration %s", stompTCP, "disk -duration %s"},
+	{"durable: send one at a time, 1 KiB", "send -persistent -pubs 1 -receipts 1 -duration %s", stompTCP,
 		"disk -pair -pubs 1 -receipts 1 -duration %s"},
-	{"durable: queue 2 → 2, 128 B, with receipts", true, "queue -persistent -pubs 2 -subs 2 -duration %s", ""},
-	{"durable: queue 2 → 2, 128 B, without receipts", true, "queue -persistent -receipts 0 -pubs 2 -subs 2 -duration %s", ""},
+	{"durable: queue 2 → 2, 128 B, with receipts", "queue -persistent -pubs 2 -subs 2 -duration %s", stompTCP, ""},
+	{"durable: queue 2 → 2, 128 B, without receipts", "queue -persistent -receipts 0 -pubs 2 -subs 2 -duration %s", stompTCP, ""},
+}
+
+// everybody is who can be asked for.
+func everybody(dir string) []*peer {
+	return []*peer{
+		{key: "gudok", name: "Gudok", start: startGudok},
+		{key: "rabbitmq", name: "RabbitMQ", login: []string{"-login", "guest", "-passcode", "guest", "-host", "/"}, start: startRabbit},
+		{key: "nats", name: "NATS", kind: other, start: startNATS},
+		{key: "centrifugo", name: "Centrifugo", kind: other, start: startCentrifugo},
+		{key: "bare", name: "bare loop", kind: loop, start: startNothing},
+		{key: "bare", name: "batch limit", kind: batch, start: startNothing},
+		{key: "disk", name: "disk alone", kind: disk, ws: dir, start: startNothing},
+	}
 }
 
 func main() {
 	rounds := flag.Int("rounds", 3, "how often each load runs on each broker")
 	duration := flag.Duration("duration", 3*time.Second, "how long each load is measured")
 	only := flag.String("only", "", "run the loads whose name contains this")
-	alone := flag.Bool("alone", false, "Gudok only")
+	peers := flag.String("peers", "gudok,rabbitmq,nats,centrifugo,bare,disk", "whom to load")
 	dir := flag.String("dir", "", "where the brokers keep their files meanwhile (default the system's directory for such)")
 	raw := flag.String("raw", "", "append every report to this file, one JSON object per line")
+	from := flag.String("table", "", "run nothing: print the reports of this file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := compare(ctx, *rounds, *duration, *only, *alone, *dir, *raw); err != nil {
+	err := error(nil)
+	if *from != "" {
+		err = printFile(*from)
+	} else {
+		err = compare(ctx, *rounds, *duration, *only, strings.Split(*peers, ","), *dir, *raw)
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "peers: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func compare(ctx context.Context, rounds int, duration time.Duration, only string, alone bool, dir, raw string) error {
+func compare(ctx context.Context, rounds int, duration time.Duration, only string, keys []string, dir, raw string) error {
 	dir, err := os.MkdirTemp(dir, "gudok-peers")
 	if err != nil {
 		return err
@@ -89,14 +149,18 @@ func compare(ctx context.Context, rounds int, duration time.Duration, only strin
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("build broker: %w", err)
 	}
-	peers := []*peer{{name: "Gudok", start: startGudok}}
-	if !alone && rabbitInstalled() {
-		peers = append(peers, &peer{name: "RabbitMQ", login: []string{"-login", "guest", "-passcode", "guest", "-host", "/"}, start: startRabbit})
-	} else if !alone {
-		fmt.Fprintln(os.Stderr, "peers: RabbitMQ is skipped: rabbitmq-server is not installed (Debian: apt-get install rabbitmq-server)")
+	var peers []*peer
+	for _, p := range everybody(dir) {
+		if !slices.Contains(keys, p.key) {
+			continue
+		}
+		if why := missing(p.key); why != "" {
+			fmt.Fprintf(os.Stderr, "peers: %s is skipped: %s\n", p.name, why)
+			continue
+		}
+		peers = append(peers, p)
 	}
-	peers = append(peers, &peer{name: "disk alone", disk: true, ws: dir, start: startNothing})
-	table := newTable(peers)
+	table := newTable()
 	for round := range rounds {
 		if err := oneRound(ctx, dir, binary, peers, round, duration, only, raw, table); err != nil {
 			if ctx.Err() != nil {
@@ -127,7 +191,7 @@ func oneRound(ctx context.Context, dir, binary string, peers []*peer, round int,
 		}
 		for i := range peers {
 			p := peers[(i+round)%len(peers)] // who comes first changes with the round
-			if p.disk && tr.raw == "" {
+			if !tr.takes(p) {
 				continue
 			}
 			rep, err := run(ctx, binary, p, tr, duration)
@@ -148,13 +212,17 @@ func oneRound(ctx context.Context, dir, binary string, peers []*peer, round int,
 func run(ctx context.Context, binary string, p *peer, tr trial, duration time.Duration) (report, error) {
 	what, at := tr.args, []string{"-url", p.ws}
 	switch {
-	case p.disk:
+	case p.kind == disk:
 		what, at = tr.raw, []string{"-dir", p.ws}
-	case tr.tcp:
+	case p.kind == loop:
+		what, at = strings.Replace(tr.args, "fanout", "bare", 1), []string{"-batch", "1"}
+	case p.kind == batch:
+		what, at = strings.Replace(tr.args, "fanout", "bare", 1), nil
+	case tr.who == stompTCP:
 		at = []string{"-url", p.tcp}
 	}
-	args := strings.Fields(strings.ReplaceAll(what, "%s", duration.String()))
-	args = append(append([]string{"bench"}, args...), append(at, "-json")...)
+	args := append([]string{"bench"}, strings.Fields(strings.ReplaceAll(what, "%s", duration.String()))...)
+	args = append(append(args, at...), "-json")
 	cmd := exec.CommandContext(ctx, binary, append(args, p.login...)...)
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -172,6 +240,14 @@ func run(ctx context.Context, binary string, p *peer, tr trial, duration time.Du
 	return rep, ctx.Err()
 }
 
+// kept is a line of the raw file.
+type kept struct {
+	Load   string `json:"load"`
+	Peer   string `json:"peer"`
+	Round  int    `json:"round"`
+	Report report `json:"report"`
+}
+
 // keep appends a report to the raw file, if there is one.
 func keep(raw, load, peer string, round int, rep report) error {
 	if raw == "" {
@@ -182,5 +258,24 @@ func keep(raw, load, peer string, round int, rep report) error {
 		return err
 	}
 	defer f.Close()
-	return json.NewEncoder(f).Encode(map[string]any{"load": load, "peer": peer, "round": round + 1, "report": rep})
+	return json.NewEncoder(f).Encode(kept{load, peer, round + 1, rep})
+}
+
+// printFile prints the table of a raw file.
+func printFile(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	table := newTable()
+	for d := json.NewDecoder(f); ; {
+		var k kept
+		if err := d.Decode(&k); errors.Is(err, io.EOF) {
+			return table.print(os.Stdout)
+		} else if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		table.add(k.Load, k.Peer, k.Report)
+	}
 }

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -83,7 +82,7 @@ func freePorts(n int) ([]string, error) {
 // startNothing is for the disk, which has no process.
 func startNothing(context.Context, string, *peer) (*process, error) { return &process{}, nil }
 
-// startGudok starts the broker that was built, with its default engine and no limit in the way.
+// startGudok starts the broker that was built, with its defaults.
 func startGudok(ctx context.Context, dir string, p *peer) (*process, error) {
 	ports, err := freePorts(2)
 	if err != nil {
@@ -104,62 +103,5 @@ func startGudok(ctx context.Context, dir string, p *peer) (*process, error) {
 		proc.stop()
 		return nil, err
 	}
-	return proc, nil
-}
-
-// rabbitServer is Debian's start script without its change of user.
-const rabbitServer = "/usr/lib/rabbitmq/bin/rabbitmq-server"
-
-func rabbitInstalled() bool {
-	_, err := os.Stat(rabbitServer)
-	return err == nil
-}
-
-// startRabbit starts RabbitMQ with STOMP and Web-STOMP alone, on free ports of loopback, beside
-// any other that may run.
-func startRabbit(ctx context.Context, dir string, p *peer) (*process, error) {
-	ports, err := freePorts(4)
-	if err != nil {
-		return nil, err
-	}
-	ws, tcp, dist, epmd := ports[0], ports[1], ports[2], ports[3]
-	files := map[string]string{
-		"rabbitmq.conf": strings.Join([]string{
-			"listeners.tcp = none",
-			"stomp.listeners.tcp.1 = 127.0.0.1:" + tcp,
-			"web_stomp.tcp.ip = 127.0.0.1",
-			"web_stomp.tcp.port = " + ws,
-			"log.console = false", ""}, "\n"),
-		"plugins": "[rabbitmq_stomp,rabbitmq_web_stomp].\n",
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			return nil, err
-		}
-	}
-	env := []string{
-		"HOME=" + dir, "ERL_EPMD_PORT=" + epmd, "ERL_EPMD_ADDRESS=127.0.0.1",
-		"RABBITMQ_NODENAME=bench" + ws + "@localhost", "RABBITMQ_DIST_PORT=" + dist,
-		"RABBITMQ_MNESIA_BASE=" + filepath.Join(dir, "mnesia"), "RABBITMQ_LOG_BASE=" + filepath.Join(dir, "log"),
-		"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbitmq"),
-		"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"),
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
-	}
-	proc := &process{}
-	if err := proc.spawn(dir, env, "epmd", "-port", epmd); err != nil {
-		return nil, err
-	}
-	err = listening(ctx, "127.0.0.1:"+epmd)
-	if err == nil {
-		err = proc.spawn(dir, env, rabbitServer)
-	}
-	if err == nil {
-		err = listening(ctx, "127.0.0.1:"+ws, "127.0.0.1:"+tcp)
-	}
-	if err != nil {
-		proc.stop()
-		return nil, err
-	}
-	p.ws, p.tcp = "ws://127.0.0.1:"+ws+"/ws", "stomp://127.0.0.1:"+tcp
 	return proc, nil
 }

@@ -63,73 +63,46 @@ func (r report) line() string {
 
 // table collects reports by load and peer.
 type table struct {
-	peers []*peer
-	loads []string
-	got   map[[2]string][]report
+	peers, loads []string
+	got          map[[2]string][]report
 }
 
-func newTable(peers []*peer) *table { return &table{peers: peers, got: map[[2]string][]report{}} }
+func newTable() *table { return &table{got: map[[2]string][]report{}} }
 
 func (t *table) add(load, peer string, r report) {
 	if !slices.Contains(t.loads, load) {
 		t.loads = append(t.loads, load)
 	}
+	if !slices.Contains(t.peers, peer) {
+		t.peers = append(t.peers, peer)
+	}
 	key := [2]string{load, peer}
 	t.got[key] = append(t.got[key], r)
 }
 
-// print writes a Markdown table of medians, with the least and the most in brackets, and the
-// ratio of the first peer to each of the others.
+// print writes a Markdown table of medians, with the least and the most in brackets, and how the
+// first broker stands to each of the others.
 func (t *table) print(out io.Writer) error {
+	t.order()
+	if len(t.peers) == 0 {
+		return nil
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 1, ' ', tabwriter.Debug)
 	head, rule := "\tload\tfigure", "\t---\t---"
 	for _, p := range t.peers {
-		title := p.name
-		if !p.disk {
-			title = t.title(p.name)
-		}
-		head, rule = head+"\t"+title, rule+"\t---:"
+		head, rule = head+"\t"+t.title(p), rule+"\t---:"
 	}
-	for _, p := range t.peers[1:] {
-		head, rule = head+"\tto "+p.name, rule+"\t---:"
-	}
-	fmt.Fprintln(w, head+"\t")
-	fmt.Fprintln(w, rule+"\t")
+	fmt.Fprintf(w, "%s\t%s to\t\n%s\t---\t\n", head, t.peers[0], rule)
 	bad := 0.0
 	for _, load := range t.loads {
 		for _, f := range figures {
-			if !f.table {
-				continue
+			if f.table {
+				t.row(w, load, f.path, f.name)
 			}
-			row, medians := "\t"+load+"\t"+f.name, make([]float64, len(t.peers))
-			for i, p := range t.peers {
-				vs := t.values(load, p.name, f.path)
-				if len(vs) == 0 {
-					row += "\t-"
-					continue
-				}
-				m := vs[len(vs)/2]
-				if len(vs)%2 == 0 {
-					m = (m + vs[len(vs)/2-1]) / 2
-				}
-				medians[i] = m
-				row += fmt.Sprintf("\t%s (%s–%s)", short(m), short(vs[0]), short(vs[len(vs)-1]))
-			}
-			if medians[0] == 0 {
-				continue
-			}
-			for _, m := range medians[1:] {
-				ratio := "-"
-				if m != 0 {
-					ratio = short(medians[0] / m)
-				}
-				row += "\t" + ratio
-			}
-			fmt.Fprintln(w, row+"\t")
 		}
 		for _, p := range t.peers {
 			for _, f := range faults {
-				for _, v := range t.values(load, p.name, f) {
+				for _, v := range t.values(load, p, f) {
 					bad += v
 				}
 			}
@@ -142,22 +115,86 @@ func (t *table) print(out io.Writer) error {
 	return err
 }
 
-// values are one figure of all rounds, sorted.
+// row writes one figure of one load, if anybody has it.
+func (t *table) row(w io.Writer, load, path, name string) {
+	row, ratios, any := "\t"+load+"\t"+name, []string(nil), false
+	for _, p := range t.peers {
+		vs := t.values(load, p, path)
+		if len(vs) == 0 {
+			row += "\t"
+			continue
+		}
+		any = true
+		row += "\t" + short(median(vs)) + spread(vs)
+		if r, ok := t.ratio(load, p, path); ok && p != t.peers[0] {
+			ratios = append(ratios, p+" "+short(r))
+		}
+	}
+	if any {
+		fmt.Fprintln(w, row+"\t"+strings.Join(ratios, ", ")+"\t")
+	}
+}
+
+// order puts peers and loads into the order of their lists, whatever came first.
+func (t *table) order() {
+	var peers, loads []string
+	for _, p := range everybody("") {
+		peers = append(peers, p.name)
+	}
+	for _, tr := range trials {
+		loads = append(loads, tr.name)
+	}
+	by := func(list []string) func(a, b string) int {
+		return func(a, b string) int { return slices.Index(list, a) - slices.Index(list, b) }
+	}
+	slices.SortStableFunc(t.peers, by(peers))
+	slices.SortStableFunc(t.loads, by(loads))
+}
+
+// values are one figure of all rounds.
 func (t *table) values(load, peer, path string) (vs []float64) {
 	for _, r := range t.got[[2]string{load, peer}] {
 		if v, ok := r.number(path); ok {
 			vs = append(vs, v)
 		}
 	}
-	slices.Sort(vs)
 	return vs
+}
+
+// ratio is the median over the rounds of what the first peer has to what that one has.
+func (t *table) ratio(load, peer, path string) (float64, bool) {
+	ours, theirs := t.values(load, t.peers[0], path), t.values(load, peer, path)
+	if len(ours) == 0 || len(theirs) == 0 || median(theirs) == 0 {
+		return 0, false
+	}
+	if len(ours) != len(theirs) || slices.Contains(theirs, 0) {
+		return median(ours) / median(theirs), true
+	}
+	ratios := make([]float64, len(ours))
+	for i := range ours {
+		ratios[i] = ours[i] / theirs[i]
+	}
+	return median(ratios), true
+}
+
+func median(vs []float64) float64 {
+	vs = slices.Sorted(slices.Values(vs))
+	return (vs[(len(vs)-1)/2] + vs[len(vs)/2]) / 2
+}
+
+// spread is the least and the most of several values.
+func spread(vs []float64) string {
+	if len(vs) < 2 {
+		return ""
+	}
+	return fmt.Sprintf(" (%s–%s)", short(slices.Min(vs)), short(slices.Max(vs)))
 }
 
 // title is what the broker calls itself.
 func (t *table) title(peer string) string {
 	for key, rs := range t.got {
 		for _, r := range rs {
-			if s, _ := r["server"].(string); key[1] == peer && s != "" {
+			if s, _ := r["server"].(string); key[1] == peer && strings.Contains(s, "/") {
 				return s
 			}
 		}

@@ -8,8 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -24,13 +22,16 @@ const leaveTime = 2 * time.Second
 type conn struct {
 	nc     net.Conn
 	ws     bool
-	server string // what CONNECTED says of the broker
+	speaks dialect
+	opcode byte   // of our WebSocket messages
+	server string // what the broker calls itself
 
 	// Owned by the goroutine in run, and before it by dial.
 	buf  []byte // read buffer; buf[:have] is not yet scanned
 	have int
 	scan scanner
 	now  int64 // clock at the latest read
+	pong bool  // a ping has to be answered
 
 	// Guarded by mu: the writing side.
 	mu   sync.Mutex
@@ -53,7 +54,8 @@ func dial(ctx context.Context, o dialOptions) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{nc: nc, ws: o.WebSocket, buf: make([]byte, o.buffer), key: rand.Uint32()}
+	c := &conn{nc: nc, ws: o.WebSocket, speaks: o.speaks(), buf: make([]byte, o.buffer), key: rand.Uint32()}
+	c.opcode, c.scan.one = c.speaks.opcode(), c.speaks.one
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
 	if err := c.login(o); err != nil {
@@ -71,49 +73,39 @@ func (c *conn) login(o dialOptions) error {
 		}
 		c.have = copy(c.buf, early)
 	}
-	beat := strconv.FormatInt(o.beat.Milliseconds(), 10)
-	req := "CONNECT\naccept-version:1.2\nhost:" + o.VHost + "\nheart-beat:" + beat + "," + beat + "\n"
-	if o.Login != "" || o.Passcode != "" {
-		req += "login:" + o.Login + "\npasscode:" + o.Passcode + "\n"
-	}
-	if err := c.send([]byte(req + "\n\x00")); err != nil {
-		return fmt.Errorf("write CONNECT: %w", err)
-	}
-	f, err := c.await('C')
-	if err != nil {
+	if err := c.speaks.login(c, o); err != nil {
 		return fmt.Errorf("log in: %w", err)
 	}
-	if v := string(f.header("\nversion:")); v != "1.2" {
-		return fmt.Errorf("log in: broker speaks version %q, not 1.2", v)
-	}
-	c.server = string(f.header("\nserver:"))
 	return nil
 }
 
-// subscribe subscribes and waits for the receipt. It comes before run; extra is header lines.
+// subscribe subscribes and waits until it counts. It comes before run; extra is header lines.
 func (c *conn) subscribe(ctx context.Context, destination, ack, extra string) error {
 	stop := context.AfterFunc(ctx, func() { c.nc.Close() })
 	defer stop()
-	err := c.send([]byte("SUBSCRIBE\nid:0\ndestination:" + destination + "\nack:" + ack + "\nreceipt:sub\n" + extra + "\n\x00"))
-	if err != nil {
-		return fmt.Errorf("write SUBSCRIBE: %w", err)
+	if err := c.send(c.speaks.subscribe(0, destination, ack, extra, true)); err != nil {
+		return fmt.Errorf("write subscription: %w", err)
 	}
-	if _, err = c.await('R'); err != nil {
+	if _, err := c.await('R'); err != nil {
 		return fmt.Errorf("subscribe to %s: %w", destination, err)
 	}
 	return nil
 }
 
-// subscribeBlind subscribes without a receipt, for a queue that may hold messages already.
+// subscribeBlind subscribes without an answer, for a queue that may hold messages already.
 func (c *conn) subscribeBlind(destination, ack, extra string) error {
-	return c.send([]byte("SUBSCRIBE\nid:0\ndestination:" + destination + "\nack:" + ack + "\n" + extra + "\n\x00"))
+	return c.send(c.speaks.subscribe(0, destination, ack, extra, false))
 }
 
-// await reads until one frame of that kind has come and returns a copy of its head; frames that
+// await reads until one frame of that kind has come and returns a copy of it; frames that
 // were packed behind it are an error, because they would be lost.
 func (c *conn) await(kind byte) (frame, error) {
 	var got []frame
 	c.scan.on = func(f *frame) {
+		if f.kind == 'P' {
+			c.pong = true
+			return
+		}
 		got = append(got, frame{f.kind, append([]byte(nil), f.head...), append([]byte(nil), f.body...)})
 	}
 	c.nc.SetReadDeadline(time.Now().Add(connectTime))
@@ -125,12 +117,12 @@ func (c *conn) await(kind byte) (frame, error) {
 		if len(got) > 0 {
 			f := got[0]
 			if f.kind == 'E' {
-				return f, errorFrame(&f)
+				return f, c.speaks.fault(&f)
 			}
 			if f.kind != kind || len(got) > 1 {
 				return f, fmt.Errorf("unexpected frame %.40q", got[len(got)-1].head)
 			}
-			return f, nil
+			return f, c.answer()
 		}
 		if err := c.read(); err != nil {
 			return frame{}, err
@@ -138,20 +130,36 @@ func (c *conn) await(kind byte) (frame, error) {
 	}
 }
 
+// answer answers the pings of the latest read.
+func (c *conn) answer() error {
+	if !c.pong {
+		return nil
+	}
+	c.pong = false
+	return c.send(c.speaks.pong())
+}
+
 // run reads until the connection ends: on gets each frame, after is called once per read.
 func (c *conn) run(on func(*frame), after func() error) error {
 	var broker error
 	c.scan.on = func(f *frame) {
-		if f.kind == 'E' {
-			broker = errorFrame(f)
-			return
+		switch f.kind {
+		case 'E':
+			broker = c.speaks.fault(f)
+		case 'P':
+			c.pong = true
+			c.scan.beats++
+		default:
+			on(f)
 		}
-		on(f)
 	}
 	for {
 		err := c.drain()
 		if err == nil && broker == nil {
 			err = after()
+		}
+		if err == nil {
+			err = c.answer()
 		}
 		if broker != nil {
 			return broker
@@ -231,7 +239,7 @@ func (c *conn) message(op byte, payload []byte) error {
 	return c.scan.feed(payload)
 }
 
-// send writes one STOMP frame, or the EOL of a heart-beat.
+// send writes one frame, or a heart-beat.
 func (c *conn) send(p []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -239,7 +247,7 @@ func (c *conn) send(p []byte) error {
 	return c.flush()
 }
 
-// append puts a STOMP frame into its envelope. Callers hold mu.
+// append puts a frame into its envelope. Callers hold mu.
 func (c *conn) append(dst, p []byte) []byte {
 	c.key, dst = c.envelop(c.key, dst, p)
 	return dst
@@ -251,7 +259,7 @@ func (c *conn) envelop(key uint32, dst, p []byte) (uint32, []byte) {
 		return key, append(dst, p...)
 	}
 	key = key*1664525 + 1013904223
-	return key, appendMasked(dst, opText, key, p)
+	return key, appendMasked(dst, c.opcode, key, p)
 }
 
 // flush writes wbuf. Callers hold mu; the writer of a load client may wait for its broker.
@@ -264,13 +272,9 @@ func (c *conn) flush() error {
 // are then settled, so that nothing is given back to a queue.
 func (c *conn) leave() {
 	c.nc.SetDeadline(time.Now().Add(leaveTime))
-	_ = c.send([]byte("DISCONNECT\nreceipt:bye\n\n\x00")) // a broken connection has no good-bye
+	if bye := c.speaks.bye(); bye == nil || c.send(bye) != nil { // a broken connection has no good-bye
+		c.nc.SetReadDeadline(time.Now())
+	}
 }
 
 func (c *conn) close() { c.nc.Close() }
-
-// errorFrame is an ERROR as an error: its message and the first line of its body.
-func errorFrame(f *frame) error {
-	why, _, _ := strings.Cut(strings.TrimSpace(string(f.body)), "\n")
-	return fmt.Errorf("ERROR from the broker: %s: %.200s", f.header("\nmessage:"), why)
-}

@@ -115,7 +115,7 @@ func (l *idlers) read(c *conn) {
 // three quarters of the heart-beat.
 func (l *idlers) hold(ctx context.Context, o Options) {
 	const step = 20 * time.Millisecond
-	round := o.Beat * 3 / 4
+	round, beat := o.Beat*3/4, o.speaks().beat()
 	t := time.NewTicker(step)
 	defer t.Stop()
 	begin := time.Now()
@@ -125,13 +125,13 @@ func (l *idlers) hold(ctx context.Context, o Options) {
 		case <-ctx.Done():
 			return
 		}
-		if round <= 0 {
+		if round <= 0 || beat == nil {
 			continue
 		}
 		due := int64(float64(len(l.all)) * time.Since(begin).Seconds() / round.Seconds())
 		for ; turn < due; turn++ {
 			// A write to a dropped connection fails; its reader counts it.
-			if l.all[turn%int64(len(l.all))].send([]byte{'\n'}) == nil {
+			if l.all[turn%int64(len(l.all))].send(beat) == nil {
 				l.beatsOut++
 			}
 		}

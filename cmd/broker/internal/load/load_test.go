@@ -2,6 +2,10 @@ package load_test
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +14,44 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) == 5 && os.Args[1] == "bare" { // the process of TestBare
+		var n [3]int
+		for i := range n {
+			n[i], _ = strconv.Atoi(os.Args[2+i])
+		}
+		if err := load.ServeBare(n[0], n[1], n[2], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestBare(t *testing.T) {
+	again := func(args ...string) *exec.Cmd { return exec.Command(os.Args[0], append([]string{"bare"}, args...)...) }
+	for _, batch := range []int{0, 1, 3} {
+		o := load.Options{Subs: 3, Size: 200, Batch: batch, Duration: 100 * time.Millisecond}
+		r, err := load.Bare(t.Context(), o, again)
+		if err != nil || !r.Sound() || r.Delivered == 0 || batch > 0 && r.Batch != batch || r.Batch == 0 {
+			t.Errorf("batch %d: %v, %+v", batch, err, r)
+		}
+	}
+}
+
+func TestCompareWithTheBareLoop(t *testing.T) {
+	cpu := func(v float64) *float64 { return &v }
+	r := load.Report{Bench: "fanout", Subs: 2, Size: 128, BrokerCPU: cpu(1)}
+	r.Compare([]load.Report{
+		{Bench: "bare", Subs: 2, Size: 128, Batch: 1, BrokerCPU: cpu(4)},
+		{Bench: "bare", Subs: 2, Size: 128, Batch: 9, BrokerCPU: cpu(0.125)},
+		{Bench: "bare", Subs: 3, Size: 128, Batch: 9, BrokerCPU: cpu(7)},
+	})
+	if r.TimesBare == nil || r.TimesLimit == nil || *r.TimesBare != 0.25 || *r.TimesLimit != 8 {
+		t.Errorf("%v, %v", r.TimesBare, r.TimesLimit)
+	}
+}
 
 // quick is a load that ends by its count.
 func quick(t load.Target, count int64) load.Options {
@@ -178,6 +219,9 @@ func TestParseTarget(t *testing.T) {
 		"ws://127.0.0.1:15674/ws":  {WebSocket: true, Addr: "127.0.0.1:15674", Path: "/ws", VHost: "127.0.0.1"},
 		"ws://h/a?b=c":             {WebSocket: true, Addr: "h:80", Path: "/a?b=c", VHost: "h"},
 		"ws://[::1]:1":             {WebSocket: true, Addr: "[::1]:1", Path: "/ws", VHost: "::1"},
+		"nats+ws://h:1/":           {Protocol: "nats", WebSocket: true, Addr: "h:1", Path: "/ws", VHost: "h"},
+		"nats://h":                 {Protocol: "nats", Addr: "h:4222", Path: "/ws", VHost: "h"},
+		"centrifugo+ws://h:1/c":    {Protocol: "centrifugo", WebSocket: true, Addr: "h:1", Path: "/c", VHost: "h"},
 		"stomp://u:p@localhost":    {Addr: "localhost:61613", Path: "/ws", VHost: "localhost", Login: "u", Passcode: "p"},
 		"tcp://127.0.0.1:61613":    {Addr: "127.0.0.1:61613", Path: "/ws", VHost: "127.0.0.1"},
 		"http://127.0.0.1":         {},

@@ -59,6 +59,11 @@ const (
 
 // check fills defaults and refuses what is out of bounds.
 func (o Options) check(prefix string) (Options, error) {
+	if o.Protocol != "" {
+		if prefix = ""; o.Receipts > 0 || o.Ack != "" {
+			return o, fmt.Errorf("%s knows no receipts and no acknowledgements here", o.Protocol)
+		}
+	}
 	if o.Destination == "" {
 		o.Destination = fmt.Sprintf("%sbench-%08x", prefix, rand.Uint32())
 	}

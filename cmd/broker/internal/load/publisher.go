@@ -19,6 +19,7 @@ type publisher struct {
 	rate float64 // messages per second; 0: as fast as the gates let
 	max  int64   // messages to send; 0: no bound
 	sent atomic.Int64
+	pack []byte // messages that go into one WebSocket message; owned by publish
 
 	answers  atomic.Int64 // receipts
 	receipts *gate        // nil without receipts
@@ -29,12 +30,8 @@ type publisher struct {
 }
 
 func newPublisher(r *run, o Options, i int) *publisher {
-	extra := ""
-	if o.Persistent != "" {
-		extra = "persistent:" + o.Persistent + "\n"
-	}
 	p := &publisher{r: r, rate: o.Rate / float64(o.Pubs)}
-	p.t = newTemplate(o.Destination, o.Size, i, o.Receipts > 0, extra)
+	p.t = o.speaks().template(o, i)
 	if o.Count > 0 {
 		p.max = o.Count / int64(o.Pubs)
 		if int64(i) < o.Count%int64(o.Pubs) {
@@ -105,7 +102,8 @@ func (p *publisher) write(begin, seq, n int64) error {
 	c, now := p.c, clock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.wbuf = c.wbuf[:0]
+	c.wbuf, p.pack = c.wbuf[:0], p.pack[:0]
+	packs := c.ws && c.speaks.packs()
 	for i := seq; i < seq+n; i++ {
 		at := now
 		if p.rate > 0 {
@@ -116,7 +114,14 @@ func (p *publisher) write(begin, seq, n int64) error {
 		if p.h != nil {
 			p.times[i%int64(len(p.times))].Store(at)
 		}
-		c.wbuf = c.append(c.wbuf, p.t.fill(i, at))
+		if f := p.t.fill(i, at); packs {
+			p.pack = append(p.pack, f...)
+		} else {
+			c.wbuf = c.append(c.wbuf, f)
+		}
+	}
+	if packs {
+		c.wbuf = c.append(c.wbuf, p.pack)
 	}
 	p.sent.Store(seq + n) // before the write: what fails half-way counts as published
 	return c.flush()

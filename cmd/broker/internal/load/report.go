@@ -27,6 +27,10 @@ type Report struct {
 	BrokerCPU    *float64 `json:"broker_cpu_us,omitempty"`
 	ClientCPU    *float64 `json:"client_cpu_us,omitempty"`
 	BrokerWrites *float64 `json:"broker_writes,omitempty"`
+	// TimesLimit and TimesBare are BrokerCPU as a multiple of what the bare loop of the same run spent
+	// when it wrote batches, and when it wrote each message alone.
+	TimesLimit *float64 `json:"times_batch_limit,omitempty"`
+	TimesBare  *float64 `json:"times_bare_loop,omitempty"`
 	// Latency is from before the SEND to after the read (idle: one connect with subscribe).
 	Latency *Latency `json:"latency,omitempty"`
 
@@ -90,4 +94,22 @@ func (r *Report) perMessage(a, b sample) {
 func micros(d time.Duration, n float64) *float64 {
 	v := float64(d) / float64(time.Microsecond) / n
 	return &v
+}
+
+// Compare sets how r stands to the bare loops among others that had as many subscribers and messages
+// of the same size.
+func (r *Report) Compare(others []Report) {
+	if r.Bench != "fanout" || r.BrokerCPU == nil {
+		return
+	}
+	for _, o := range others {
+		if o.Bench != "bare" || o.Subs != r.Subs || o.Size != r.Size || o.BrokerCPU == nil || *o.BrokerCPU == 0 {
+			continue
+		}
+		if times := *r.BrokerCPU / *o.BrokerCPU; o.Batch == 1 {
+			r.TimesBare = &times
+		} else {
+			r.TimesLimit = &times
+		}
+	}
 }

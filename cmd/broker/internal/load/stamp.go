@@ -1,9 +1,6 @@
 package load
 
-import (
-	"strconv"
-	"time"
-)
+import "time"
 
 // start is the zero of clock.
 var start = time.Now()
@@ -56,28 +53,22 @@ func stamp(body []byte) (pub int, seq, sent int64, ok bool) {
 	return int(p), seq, sent, p >= 0 && seq >= 0 && sent >= 0
 }
 
-// template is a SEND frame whose sequence, clock and receipt are put in place before each use.
+// template is a frame that publishes, whose sequence, clock and receipt are put in place before each
+// use.
 type template struct {
 	frame   []byte
 	body    int // offset of the body
 	receipt int // offset of the receipt's digits; 0: no receipt
 }
 
-// newTemplate makes the SEND frame of one publisher; size counts the body's bytes.
-func newTemplate(destination string, size, pub int, receipt bool, extra string) *template {
-	t := &template{}
-	head := "SEND\ndestination:" + destination + "\ncontent-length:" + strconv.Itoa(size) + "\n" + extra
-	if receipt {
-		head += "receipt:"
-		t.receipt = len(head)
-		head += "000000000000\n"
-	}
-	t.body = len(head) + 1
-	t.frame = append([]byte(head), '\n')
+// newTemplate makes the template of one publisher from what comes before and after the body; size
+// counts the body's bytes.
+func newTemplate(head, tail string, size, pub int) *template {
+	t := &template{frame: []byte(head), body: len(head)}
 	for i := range size {
 		t.frame = append(t.frame, "gudok "[i%6])
 	}
-	t.frame = append(t.frame, 0)
+	t.frame = append(t.frame, tail...)
 	putHex(t.frame[t.body+pubAt:][:pubLen], int64(pub))
 	return t
 }

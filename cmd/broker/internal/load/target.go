@@ -7,9 +7,11 @@ import (
 	"strings"
 )
 
-// Target is a STOMP endpoint and how to log in there.
+// Target is an endpoint of a broker and how to log in there.
 type Target struct {
-	// WebSocket tells that STOMP is spoken inside WebSocket messages; otherwise over bare TCP.
+	// Protocol is nats or centrifugo; empty means STOMP.
+	Protocol string
+	// WebSocket tells that it is spoken inside WebSocket messages; otherwise over bare TCP.
 	WebSocket bool
 	// Addr is host:port.
 	Addr string
@@ -21,8 +23,9 @@ type Target struct {
 	VHost string
 }
 
-// ParseTarget reads ws://host:port/path, stomp://host:port or tcp://host:port. A missing port
-// is 80 for ws and 61613 otherwise; a missing path is /ws. TLS is not spoken.
+// ParseTarget reads ws://host:port/path, stomp://host:port or tcp://host:port; for brokers to compare
+// with also nats+ws://, centrifugo+ws:// and nats://. A missing port is 80 for ws and 61613
+// otherwise; a missing path is /ws. TLS is not spoken.
 func ParseTarget(raw string) (Target, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -31,6 +34,10 @@ func ParseTarget(raw string) (Target, error) {
 	var t Target
 	port := "61613"
 	switch u.Scheme {
+	case "nats+ws", "centrifugo+ws":
+		t.Protocol, t.WebSocket, port = strings.TrimSuffix(u.Scheme, "+ws"), true, "80"
+	case "nats":
+		t.Protocol, port = "nats", "4222"
 	case "ws":
 		t.WebSocket, port = true, "80"
 	case "stomp", "tcp":
@@ -38,7 +45,7 @@ func ParseTarget(raw string) (Target, error) {
 			return Target{}, fmt.Errorf("URL %q: a %s URL has no path", raw, u.Scheme)
 		}
 	default:
-		return Target{}, fmt.Errorf("URL %q: scheme must be ws, stomp or tcp", raw)
+		return Target{}, fmt.Errorf("URL %q: scheme must be ws, stomp or tcp (of peers: nats, nats+ws, centrifugo+ws)", raw)
 	}
 	if u.Hostname() == "" {
 		return Target{}, fmt.Errorf("URL %q: host is missing", raw)

@@ -14,19 +14,24 @@ import (
 
 // WebSocket opcodes (RFC 6455, section 11.8).
 const (
-	opText  = 1
-	opClose = 8
-	opPing  = 9
-	opPong  = 10
+	opText   = 1
+	opBinary = 2
+	opClose  = 8
+	opPing   = 9
+	opPong   = 10
 )
 
 // handshake upgrades nc (RFC 6455, section 4.1) and returns what came after the response.
 func handshake(nc net.Conn, t Target) (early []byte, err error) {
 	var nonce [16]byte
 	rand.Read(nonce[:])
+	offer := ""
+	if p := t.speaks().subprotocol(); p != "" {
+		offer = "Sec-WebSocket-Protocol: " + p + "\r\n"
+	}
 	_, err = fmt.Fprintf(nc, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Protocol: v12.stomp\r\n\r\n",
-		t.Path, t.Addr, base64.StdEncoding.EncodeToString(nonce[:]))
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n",
+		t.Path, t.Addr, base64.StdEncoding.EncodeToString(nonce[:]), offer)
 	if err != nil {
 		return nil, fmt.Errorf("write handshake: %w", err)
 	}

@@ -16,7 +16,7 @@ func TestScannerTakesAnyChunks(t *testing.T) {
 	want := `M "\x00ab\x00\n" x\c1;R "" ;M "hello" ;E "" ;`
 	for size := 1; size <= len(stream); size++ {
 		got := ""
-		s := scanner{on: func(f *frame) { got += fmt.Sprintf("%c %q %s;", f.kind, f.body, f.header("\nack:")) }}
+		s := scanner{one: stomp{}.one, on: func(f *frame) { got += fmt.Sprintf("%c %q %s;", f.kind, f.body, f.header("\nack:")) }}
 		for p := stream; len(p) > 0; p = p[min(size, len(p)):] {
 			if err := s.feed(bytes.Clone(p[:min(size, len(p))])); err != nil {
 				t.Fatal(err)
@@ -34,7 +34,7 @@ func TestScannerRefuses(t *testing.T) {
 		"MESSAGE\ncontent-length:99999999999\n\n\x00",
 		"MESSAGE\ncontent-length:1\n\nab\x00",
 	} {
-		s := scanner{on: func(*frame) {}}
+		s := scanner{one: stomp{}.one, on: func(*frame) {}}
 		if err := s.feed([]byte(stream)); err == nil {
 			t.Errorf("%q accepted", stream)
 		}
@@ -114,9 +114,9 @@ func TestGateHoldsTheWindow(t *testing.T) {
 }
 
 func TestStampComesBack(t *testing.T) {
-	tpl := newTemplate("/queue/a", 100, 65, true, "persistent:true\n")
+	tpl := stomp{}.template(Options{Destination: "/queue/a", Size: 100, Receipts: 1, Persistent: "true"}, 65)
 	f := tpl.fill(123456, 1<<50)
-	var s scanner
+	s := scanner{one: stomp{}.one}
 	var pub int
 	var seq, sent int64
 	s.on = func(f *frame) { pub, seq, sent, _ = stamp(f.body) }
