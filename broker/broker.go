@@ -54,6 +54,7 @@ type Broker struct {
 	ids       *idSource
 	topics    *topics
 	durables  durables
+	expiry    expiry
 	delayed   store.Consumer
 	replies   sync.Map // token of a reply address → name of its queue
 
@@ -63,6 +64,7 @@ type Broker struct {
 
 	// Counters.
 	deadLetters atomic.Uint64
+	logins      loginCounts
 	connects    atomic.Uint64
 	received    atomic.Uint64 // of sessions that have ended
 	delivered   atomic.Uint64
@@ -249,6 +251,13 @@ type Snapshot struct {
 	Received  uint64 // SEND frames since the start
 	Delivered uint64 // MESSAGE frames written since the start
 	Dead      uint64 // dead letters since the start
+
+	// Logins that failed since the start: refused; not looked at because too many had failed before;
+	// not checked because that was not possible. And sessions ended because their time was over.
+	LoginsRefused   uint64
+	LoginsSlowed    uint64
+	LoginsUnchecked uint64
+	Expired         uint64
 }
 
 // Snapshot tells how the broker is doing. It takes a lock for as long as it takes to visit every
@@ -262,6 +271,11 @@ func (b *Broker) Snapshot() Snapshot {
 		Received:  b.received.Load(),
 		Delivered: b.delivered.Load(),
 		Dead:      b.deadLetters.Load(),
+
+		LoginsRefused:   b.logins.refused.Load(),
+		LoginsSlowed:    b.logins.slowed.Load(),
+		LoginsUnchecked: b.logins.unchecked.Load(),
+		Expired:         b.expiry.count.Load(),
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-stomp/stomp/v3/frame"
@@ -31,7 +32,11 @@ func (s *session) handleConnect(f *stompframe.Frame) *ending {
 		return bad
 	}
 	s.version = v
-	s.principal.Store(p)
+	s.become(p)
+	if bad := s.revalidate(); bad != nil {
+		return bad
+	}
+	p = s.principal.Load()
 	s.clientID = f.Header.String("client-id")
 	s.acks.version = v
 	s.soft = f.Header.String("gudok-errors") == "soft"
@@ -112,16 +117,24 @@ func (s *session) authenticate(f *stompframe.Frame) (*Principal, *ending) {
 	return p, nil
 }
 
-// unproved says why a login was refused.
+// loginCounts are logins that failed.
+type loginCounts struct{ refused, slowed, unchecked atomic.Uint64 }
+
+// unproved says why a login was refused, and counts it.
 func (s *session) unproved(err error) *ending {
+	count := &s.b.logins
 	switch {
 	case errors.Is(err, ErrExpired):
+		count.refused.Add(1)
 		return because(reasonExpired, "it was good once; connect with a new one")
 	case errors.Is(err, ErrTooMany):
+		count.slowed.Add(1)
 		return because(reasonTooMany, "try again in a while")
 	case errors.Is(err, ErrBadCredentials):
+		count.refused.Add(1)
 		return because(reasonCredentials, "login, passcode or token is wrong or missing")
 	}
+	count.unchecked.Add(1)
 	s.b.log.Error("login could not be checked", "session", s.id, "error", err)
 	return because(reasonUnchecked, "try again in a while")
 }

@@ -25,7 +25,7 @@
 // Taken in this order, each released before I/O, before a call into an engine, and before a
 // Conn is touched: Broker.mu, topics.mu, queue.mu, receipts.mu, outbox.mu. A queue puts
 // deliveries into outboxes under queue.mu, so that their order is the queue's. durables.mu comes
-// before topics.mu.
+// before topics.mu. expiry.mu is taken alone.
 //
 // # Panics
 //

@@ -52,3 +52,10 @@ func (h HeartBeat) Agree(cx, cy time.Duration) (sx, sy, out, in time.Duration) {
 
 // After is after.
 func (r Redelivery) After(n int) time.Duration { return r.after(n) }
+
+// Expiring is how many sessions the expiry holds.
+func (b *Broker) Expiring() int {
+	b.expiry.mu.Lock()
+	defer b.expiry.mu.Unlock()
+	return len(b.expiry.due)
+}

@@ -35,6 +35,7 @@ type outbox struct {
 	keep    int // places an empty outbox keeps, beyond a few
 	running bool
 	held    bool          // frames are kept back until release
+	muted   bool          // frames are kept back until close
 	closed  bool          // nothing more may be put
 	failing bool          // a write has failed; the flusher gives back what it took
 	idle    chan struct{} // closed when the flusher ends; nil if nobody waits
@@ -123,7 +124,7 @@ func (o *outbox) append(it outItem) {
 }
 
 func (o *outbox) start() {
-	if !o.running && !o.held && o.head < len(o.items) {
+	if !o.running && !o.held && !o.muted && o.head < len(o.items) {
 		o.running = true
 		go o.flush()
 	}
@@ -208,7 +209,7 @@ func (o *outbox) write(w *batch) error {
 func (o *outbox) take(to []outItem) []outItem {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.held || o.head == len(o.items) {
+	if o.held || o.muted || o.head == len(o.items) {
 		o.ended()
 		return nil
 	}
@@ -331,6 +332,29 @@ func (o *outbox) withdraw(sub *subscription) []outItem {
 	return out
 }
 
+// mute keeps back all that waits, until the session's reader has taken out what must not be written.
+func (o *outbox) mute() {
+	o.mu.Lock()
+	o.muted = true
+	o.mu.Unlock()
+}
+
+// forget takes out the topic messages that wait; withdraw has taken the deliveries.
+func (o *outbox) forget() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	kept := o.items[:o.head]
+	for _, it := range o.items[o.head:] {
+		if it.m != nil {
+			o.waiting.Add(-it.size())
+			continue
+		}
+		kept = append(kept, it)
+	}
+	clear(o.items[len(kept):])
+	o.items = kept
+}
+
 // drain closes the outbox, waits until all in it is written or timeout is over, and reports
 // whether the flusher has ended by itself.
 func (o *outbox) drain(timeout time.Duration) bool {
@@ -353,7 +377,7 @@ func (o *outbox) close() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
-	o.held = false
+	o.held, o.muted = false, false
 	o.ease()
 	o.start()
 	if !o.running {

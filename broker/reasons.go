@@ -33,41 +33,43 @@ type Reason struct {
 
 // The catalogue. Its texts are documented and tested: do not change one lightly.
 var (
-	reasonFrameTime        = &Reason{Text: "frame not finished in time", Code: closePolicy}
-	reasonTransport        = &Reason{Text: "transport protocol violated", Code: closeProtocol, Silent: true}
-	reasonNotConnected     = &Reason{Text: "not connected", Code: closeProtocol}
-	reasonAlreadyConnected = &Reason{Text: "already connected", Code: closeProtocol}
-	reasonConnectTime      = &Reason{Text: "no CONNECT in time", Code: closePolicy}
-	reasonVersion          = &Reason{Text: "no common protocol version", Code: closeProtocol}
-	reasonHeartBeatHeader  = &Reason{Text: "bad heart-beat header", Code: closeProtocol}
-	reasonHeartBeat        = &Reason{Text: "heart-beat missed", Code: closePolicy}
-	reasonCredentials      = &Reason{Text: "bad credentials", Code: closePolicy}
-	reasonTooMany          = &Reason{Text: "too many failed logins", Code: closeTryAgain}
-	reasonUnchecked        = &Reason{Text: "login could not be checked", Code: closeTryAgain}
-	reasonExpired          = &Reason{Text: "token expired", Code: closePolicy}
-	reasonLogin            = &Reason{Text: "bad login name", Code: closePolicy}
-	reasonUnknownCommand   = &Reason{Text: "unknown command", Code: closeProtocol}
-	reasonMissingHeader    = &Reason{Text: "missing header", Code: closeProtocol, Soft: true}
-	reasonBadHeader        = &Reason{Text: "bad header value", Code: closeProtocol, Soft: true}
-	reasonDestination      = &Reason{Text: "bad destination", Code: closePolicy, Soft: true}
-	reasonPrefix           = &Reason{Text: "unknown destination prefix", Code: closePolicy, Soft: true}
-	reasonForbidden        = &Reason{Text: "not permitted", Code: closePolicy, Soft: true}
-	reasonUnsupported      = &Reason{Text: "not supported", Code: closePolicy, Soft: true}
-	reasonDuplicateID      = &Reason{Text: "subscription id in use", Code: closeProtocol, Soft: true}
-	reasonNoSubscription   = &Reason{Text: "no such subscription", Code: closeProtocol, Soft: true}
-	reasonDuplicateTx      = &Reason{Text: "transaction already begun", Code: closeProtocol, Soft: true}
-	reasonNoTx             = &Reason{Text: "no such transaction", Code: closeProtocol, Soft: true}
-	reasonTxLimit          = &Reason{Text: "too many transactions", Code: closePolicy, Soft: true}
-	reasonTxBytes          = &Reason{Text: "transaction too large", Code: closeTooBig, Soft: true}
-	reasonSubscriptions    = &Reason{Text: "too many subscriptions", Code: closePolicy, Soft: true}
-	reasonStoreFull        = &Reason{Text: "queue is full", Code: closeTryAgain, Soft: true}
-	reasonStore            = &Reason{Text: "message could not be stored", Code: closeInternal, Soft: true}
-	reasonInternal         = &Reason{Text: "internal error", Code: closeInternal}
-	reasonConnections      = &Reason{Text: "too many connections", Code: closeTryAgain}
-	reasonSlow             = &Reason{Text: "slow consumer", Code: closePolicy, Silent: true}
-	reasonShutdown         = &Reason{Text: "server is shutting down", Code: closeRestart, Silent: true}
-	reasonDisconnect       = &Reason{Text: "goodbye", Code: closeNormal, Silent: true}
-	reasonGone             = &Reason{Text: "connection lost", Code: closeGoingAway, Silent: true}
+	reasonFrameTime          = &Reason{Text: "frame not finished in time", Code: closePolicy}
+	reasonTransport          = &Reason{Text: "transport protocol violated", Code: closeProtocol, Silent: true}
+	reasonNotConnected       = &Reason{Text: "not connected", Code: closeProtocol}
+	reasonAlreadyConnected   = &Reason{Text: "already connected", Code: closeProtocol}
+	reasonConnectTime        = &Reason{Text: "no CONNECT in time", Code: closePolicy}
+	reasonVersion            = &Reason{Text: "no common protocol version", Code: closeProtocol}
+	reasonHeartBeatHeader    = &Reason{Text: "bad heart-beat header", Code: closeProtocol}
+	reasonHeartBeat          = &Reason{Text: "heart-beat missed", Code: closePolicy}
+	reasonCredentials        = &Reason{Text: "bad credentials", Code: closePolicy}
+	reasonTooMany            = &Reason{Text: "too many failed logins", Code: closeTryAgain}
+	reasonUnchecked          = &Reason{Text: "login could not be checked", Code: closeTryAgain}
+	reasonExpired            = &Reason{Text: "token expired", Code: closePolicy}
+	reasonRenewal            = &Reason{Text: "token not accepted", Code: closePolicy, Soft: true}
+	reasonCertificateExpired = &Reason{Text: "certificate expired", Code: closePolicy}
+	reasonLogin              = &Reason{Text: "bad login name", Code: closePolicy}
+	reasonUnknownCommand     = &Reason{Text: "unknown command", Code: closeProtocol}
+	reasonMissingHeader      = &Reason{Text: "missing header", Code: closeProtocol, Soft: true}
+	reasonBadHeader          = &Reason{Text: "bad header value", Code: closeProtocol, Soft: true}
+	reasonDestination        = &Reason{Text: "bad destination", Code: closePolicy, Soft: true}
+	reasonPrefix             = &Reason{Text: "unknown destination prefix", Code: closePolicy, Soft: true}
+	reasonForbidden          = &Reason{Text: "not permitted", Code: closePolicy, Soft: true}
+	reasonUnsupported        = &Reason{Text: "not supported", Code: closePolicy, Soft: true}
+	reasonDuplicateID        = &Reason{Text: "subscription id in use", Code: closeProtocol, Soft: true}
+	reasonNoSubscription     = &Reason{Text: "no such subscription", Code: closeProtocol, Soft: true}
+	reasonDuplicateTx        = &Reason{Text: "transaction already begun", Code: closeProtocol, Soft: true}
+	reasonNoTx               = &Reason{Text: "no such transaction", Code: closeProtocol, Soft: true}
+	reasonTxLimit            = &Reason{Text: "too many transactions", Code: closePolicy, Soft: true}
+	reasonTxBytes            = &Reason{Text: "transaction too large", Code: closeTooBig, Soft: true}
+	reasonSubscriptions      = &Reason{Text: "too many subscriptions", Code: closePolicy, Soft: true}
+	reasonStoreFull          = &Reason{Text: "queue is full", Code: closeTryAgain, Soft: true}
+	reasonStore              = &Reason{Text: "message could not be stored", Code: closeInternal, Soft: true}
+	reasonInternal           = &Reason{Text: "internal error", Code: closeInternal}
+	reasonConnections        = &Reason{Text: "too many connections", Code: closeTryAgain}
+	reasonSlow               = &Reason{Text: "slow consumer", Code: closePolicy, Silent: true}
+	reasonShutdown           = &Reason{Text: "server is shutting down", Code: closeRestart, Silent: true}
+	reasonDisconnect         = &Reason{Text: "goodbye", Code: closeNormal, Silent: true}
+	reasonGone               = &Reason{Text: "connection lost", Code: closeGoingAway, Silent: true}
 )
 
 // ending is a Reason with what this frame or this session adds to it. It is the error type of
@@ -80,6 +82,7 @@ type ending struct {
 	code    int    // close code, if not Reason.Code
 	abort   bool   // the peer does not read: close without flushing
 	lost    bool   // the peer is gone
+	mute    bool   // what others have sent must not be written any more
 	cause   error  // for the log
 }
 

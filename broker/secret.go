@@ -30,3 +30,9 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText keeps JSON and its like from telling.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Format keeps every verb from telling: fmt shows what a pointer leads to for some, secrets too.
+func (o Offer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "credentials by "+o.Source) }
+
+// LogValue is Format for slog.
+func (o Offer) LogValue() slog.Value { return slog.StringValue("credentials by " + o.Source) }

@@ -29,6 +29,9 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 		return because(reasonMissingHeader, "SEND needs a destination")
 	}
 	destination := string(name)
+	if destination == renewDestination {
+		return s.handleRenew(f)
+	}
 	t, bad := s.target(destination, f)
 	if bad != nil {
 		return bad

@@ -51,7 +51,7 @@ func (s *session) confirm(f *stompframe.Frame) {
 // goes back, then comes the RECEIPT, after all earlier ones, then the connection is closed.
 func (s *session) handleDisconnect(f *stompframe.Frame) *ending {
 	s.detach()
-	s.waitReceipts()
+	s.waitReceipts(s.limits.SendTime)
 	s.confirm(f)
 	return &ending{Reason: reasonDisconnect}
 }

@@ -39,6 +39,7 @@ type session struct {
 	transactions  map[string]*transaction
 	txBytes       int64
 	temps         map[string]*tempQueue
+	expiring      int // place in the broker's expiry, see there; guarded by that
 	beat          *heartBeat
 	patience      *time.Timer // time to CONNECT
 
@@ -126,6 +127,9 @@ func (s *session) end(e *ending) {
 	if !s.ending.CompareAndSwap(nil, e) {
 		return
 	}
+	if e.mute {
+		s.out.mute()
+	}
 	if e.abort {
 		s.conn.Abort()
 	}
@@ -146,10 +150,14 @@ func (s *session) finish(e *ending) {
 	if s.beat != nil {
 		s.beat.stop()
 	}
+	s.b.expiry.leave(s)
 	s.report(e)
 	s.detach()
+	if e.mute {
+		s.out.forget()
+	}
 	if !e.lost && !e.abort {
-		s.waitReceipts()
+		s.waitReceipts(s.receiptTime(e))
 		s.farewell(e)
 	}
 	if e.abort || !s.out.drain(s.drainTime(e)) {
@@ -170,8 +178,23 @@ func (s *session) finish(e *ending) {
 // drainTime is how long the last frames may take: as long as any write, but not where the peer
 // is gone or cannot be expected to read.
 func (s *session) drainTime(e *ending) time.Duration {
+	if e.mute {
+		return muteTime
+	}
 	if e.lost || e.Reason == reasonHeartBeat {
 		return time.Second
+	}
+	return s.limits.SendTime
+}
+
+// muteTime bounds what is left of a session that must not be told anything more: its last receipts,
+// then the last write, which may have a message in it.
+const muteTime = 400 * time.Millisecond
+
+// receiptTime is how long the last receipts are waited for.
+func (s *session) receiptTime(e *ending) time.Duration {
+	if e.mute {
+		return muteTime
 	}
 	return s.limits.SendTime
 }
@@ -193,12 +216,12 @@ func (s *session) refuse(e *ending) {
 
 // waitReceipts waits until what the client had a receipt promised for is done, so that a session
 // that ends in order leaves no frame unanswered.
-func (s *session) waitReceipts() {
+func (s *session) waitReceipts(most time.Duration) {
 	wait := s.acks.pending()
 	if wait == nil {
 		return
 	}
-	t := time.NewTimer(s.limits.SendTime)
+	t := time.NewTimer(most)
 	defer t.Stop()
 	select {
 	case <-wait:

@@ -43,7 +43,7 @@ func (s *session) handleSubscribe(f *stompframe.Frame) *ending {
 // be read before it is true.
 func (s *session) start(sub *subscription, receiptID string) *ending {
 	if receiptID != "" {
-		s.waitReceipts() // in the order of the frames that asked
+		s.waitReceipts(s.limits.SendTime) // in the order of the frames that asked
 	}
 	if sub.asked && sub.mode != ackAuto && !sub.queued {
 		s.routePrivate(sub)

@@ -34,6 +34,7 @@ var reasons = map[string]reason{
 	"too many logins":   {"too many failed logins", 1013},
 	"unchecked":         {"login could not be checked", 1013},
 	"expired":           {"token expired", 1008},
+	"renewal":           {"token not accepted", 1008},
 	"unknown command":   {"unknown command", 1002},
 	"missing header":    {"missing header", 1002},
 	"bad header":        {"bad header value", 1002},

