@@ -53,6 +53,7 @@ type Broker struct {
 	started   time.Time
 	ids       *idSource
 	topics    *topics
+	wheel     *wheel
 	durables  durables
 	expiry    expiry
 	delayed   store.Consumer
@@ -90,6 +91,7 @@ func New(o Options) (*Broker, error) {
 		started:   time.Now(),
 		ids:       newIDSource(),
 		topics:    newTopics(),
+		wheel:     newWheel(),
 		sessions:  make(map[*session]struct{}),
 		queues:    make(map[string]*queue),
 	}

@@ -42,7 +42,6 @@ func (s *session) handleConnect(f *stompframe.Frame) *ending {
 	s.soft = f.Header.String("gudok-errors") == "soft"
 	s.connected = true
 	s.subscriptions = make(map[string]*subscription)
-	s.patience.Stop()
 	s.conn.Accepted(v, s.limits.Frame)
 
 	// STOMP 1.2, Value Encoding: CONNECTED is not escaped; version 0 writes it so.
@@ -62,7 +61,7 @@ func (s *session) handleConnect(f *stompframe.Frame) *ending {
 	}
 	s.out.putFrame(append(b, '\n', 0))
 	s.out.lastWrite.Store(s.conn.LastRead())
-	s.beat = newHeartBeat(s, out, in, s.b.heartBeat.Grace)
+	s.startBeats(out, in, s.b.heartBeat.Grace)
 	return nil
 }
 

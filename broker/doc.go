@@ -16,14 +16,15 @@
 //
 // The session's reader is the goroutine that called Serve: it decodes, routes, and ends the
 // session. The flusher is started by the first frame put into an empty outbox and ends when the
-// outbox is empty; the reader waits for it before Serve returns. Timers (heart-beats, time to
-// CONNECT) run on short-lived goroutines of the time package and only touch the outbox or the
-// session's ending. Engine callbacks come on whatever goroutine the engine uses and never block.
+// outbox is empty; the reader waits for it before Serve returns. Heart-beats and the time to
+// CONNECT are the wheel's, which serves all sessions from one timer: a turn runs on a short-lived
+// goroutine of the time package and only touches outboxes or endings. Engine callbacks come on
+// whatever goroutine the engine uses and never block.
 //
 // # Locks
 //
 // Taken in this order, each released before I/O, before a call into an engine, and before a
-// Conn is touched: Broker.mu, topics.mu, queue.mu, receipts.mu, outbox.mu. A queue puts
+// Conn is touched: Broker.mu, topics.mu, queue.mu, receipts.mu, outbox.mu, wheel.mu. A queue puts
 // deliveries into outboxes under queue.mu, so that their order is the queue's. durables.mu comes
 // before topics.mu. expiry.mu is taken alone.
 //

@@ -2,27 +2,21 @@ package broker
 
 import (
 	"math/rand/v2"
-	"sync"
 	"time"
 )
 
 // minGrace is the least silence that ends a session: networks and background tabs pause.
 const minGrace = 5 * time.Second
 
-// heartBeat sends a session's heart-beats and ends it when the client's stay away. One timer
-// serves both directions; an idle session holds no goroutine.
+// heartBeat is what a session has agreed to do while nothing happens: write beats, and end when the
+// client's stay away. The broker's wheel asks for it.
 type heartBeat struct {
-	// Static.
-	s     *session
+	// Set by CONNECT, before the wheel looks at them.
 	every time.Duration // write at least this often; 0: never
 	limit time.Duration // silence that ends the session; 0: any
 
-	// Owned by the timer's tick.
+	// Owned by the wheel's turn.
 	excused int64 // until then nobody was reading, Unix nanoseconds
-
-	mu      sync.Mutex // guards what follows
-	timer   *time.Timer
-	stopped bool
 }
 
 // agree settles the intervals of a session (STOMP 1.2, Heart-beating). cx and cy are the
@@ -48,78 +42,72 @@ func (h HeartBeat) offer(own, client time.Duration) time.Duration {
 	return min(max(client, h.Min), own)
 }
 
-// newHeartBeat starts the heart-beats of a session, or returns nil if there are none.
-func newHeartBeat(s *session, out, in time.Duration, grace int) *heartBeat {
-	if out == 0 && in == 0 {
-		return nil
-	}
-	h := &heartBeat{s: s, every: out / 2}
+// startBeats starts the heart-beats of a session, in place of its time to CONNECT.
+func (s *session) startBeats(out, in time.Duration, grace int) {
+	h := &s.beat
+	h.every = out / 2
 	if in > 0 {
 		h.limit = max(in*time.Duration(grace), minGrace)
 	}
 	if h.every > 0 {
 		s.out.setKeep(keepBusy)
 	}
-	h.mu.Lock()
-	h.timer = time.AfterFunc(h.next(time.Now()), h.tick)
-	h.mu.Unlock()
-	return h
+	if h.every == 0 && h.limit == 0 {
+		s.b.wheel.forget(s)
+		return
+	}
+	s.b.wheel.wake(s, s.nextBeat(time.Now()), true)
 }
 
-// tick does what is due and sets the timer for what comes next.
-func (h *heartBeat) tick() {
-	now := time.Now()
+// ring does what is due and tells in how long something may be due again; 0: never. The wheel
+// calls it: beats is false while CONNECT has not come.
+func (s *session) ring(now time.Time, beats bool) time.Duration {
+	if !beats {
+		s.end(because(reasonConnectTime, "the connection was open for %v", s.limits.ConnectTime))
+		return 0
+	}
+	h := &s.beat
 	if h.limit > 0 {
-		if h.s.busy.Load() {
+		if s.busy.Load() {
 			h.excused = now.UnixNano() // the store or the client's own slowness holds the reader up
 		}
-		if silent := now.Sub(h.heard()); silent >= h.limit {
-			h.s.end(because(reasonHeartBeat, "nothing came for %v", silent.Round(time.Millisecond)))
-			return
+		if silent := now.Sub(s.heard()); silent >= h.limit {
+			s.end(because(reasonHeartBeat, "nothing came for %v", silent.Round(time.Millisecond)))
+			return 0
 		}
 	}
-	if h.every > 0 && now.Sub(h.lastWrite()) >= h.every*9/10 {
+	if h.every > 0 && now.Sub(s.lastWrite()) >= h.every*9/10 {
 		// Nothing waits in line behind a full outbox: a beat there would only add to it.
-		if h.s.out.waiting.Load() == 0 {
-			h.s.out.shed()
-			h.s.out.putFrame(beat)
+		if s.out.waiting.Load() == 0 {
+			s.out.shed()
+			s.out.putFrame(beat)
 		}
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.stopped {
-		h.timer.Reset(h.next(now))
-	}
+	return s.nextBeat(now)
 }
 
 // heard is when the client last said something, or could not be heard.
-func (h *heartBeat) heard() time.Time { return time.Unix(0, max(h.excused, h.s.conn.LastRead())) }
+func (s *session) heard() time.Time { return time.Unix(0, max(s.beat.excused, s.conn.LastRead())) }
+
+func (s *session) lastWrite() time.Time { return time.Unix(0, s.out.lastWrite.Load()) }
 
 // beat is a heart-beat on the wire: an EOL between frames.
 var beat = []byte("\n")
 
-func (h *heartBeat) lastWrite() time.Time { return time.Unix(0, h.s.out.lastWrite.Load()) }
-
-// next is how long to sleep until something may be due: the next beat, early by up to a tenth so
-// that sessions which connected together do not beat together, or the end of the client's grace.
-func (h *heartBeat) next(now time.Time) time.Duration {
+// nextBeat is how long it takes until something may be due: the next beat, early by up to a tenth
+// so that sessions which connected together do not beat together, or the end of the client's grace.
+func (s *session) nextBeat(now time.Time) time.Duration {
+	h := &s.beat
 	sleep := time.Duration(1<<63 - 1)
 	if h.every > 0 {
-		due := h.every - now.Sub(h.lastWrite())
+		due := h.every - now.Sub(s.lastWrite())
 		if due <= h.every/10 {
 			due = h.every // a beat has just been put
 		}
 		sleep = due - time.Duration(rand.Int64N(int64(h.every/10)+1))
 	}
 	if h.limit > 0 {
-		sleep = min(sleep, h.limit-now.Sub(h.heard()))
+		sleep = min(sleep, h.limit-now.Sub(s.heard()))
 	}
 	return max(sleep, time.Millisecond)
-}
-
-func (h *heartBeat) stop() {
-	h.mu.Lock()
-	h.stopped = true
-	h.timer.Stop()
-	h.mu.Unlock()
 }

@@ -1,6 +1,10 @@
 package broker_test
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,6 +88,60 @@ func TestConnectTime(t *testing.T) {
 		}
 		if code := c.ended(); code != 1008 {
 			t.Errorf("close code %d", code)
+		}
+	})
+}
+
+// Sessions of all intervals, coming and going: each gets its beats in time, one that falls silent is
+// cut when its grace is over and none before, and none of them needs a goroutine for it.
+func TestHeartBeatsOfMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t, broker.Options{
+			HeartBeat: broker.HeartBeat{Min: 50 * time.Millisecond, Send: time.Hour, Receive: time.Hour, Max: time.Hour},
+		})
+		rnd := rand.New(rand.NewPCG(1, 2))
+		between := func(least, most time.Duration) time.Duration {
+			return least + time.Duration(rnd.Int64N(int64(most-least)))
+		}
+		const late = 50 * time.Millisecond // a tick of the wheel, and the fraction of a millisecond a header cannot say
+		var group sync.WaitGroup
+		before := runtime.NumGoroutine()
+		for range 300 {
+			time.Sleep(between(0, 300*time.Millisecond))
+			out, in := between(50*time.Millisecond, 90*time.Second).Truncate(time.Millisecond), between(2*time.Second, 90*time.Second).Truncate(time.Millisecond)
+			life := between(0, 10*time.Minute)
+			c := dial(t, b, 1<<20)
+			c.send(fmt.Sprintf("CONNECT\naccept-version:1.2\nheart-beat:%d,%d\n\n", in.Milliseconds(), out.Milliseconds()))
+			group.Go(func() { // the client's beats
+				for end := time.Now().Add(life); time.Now().Before(end); {
+					time.Sleep(in)
+					c.p.in.write([]byte("\n"))
+				}
+				silence := time.Now()
+				<-c.done
+				if d, grace := time.Since(silence), max(3*in, 5*time.Second); d < grace || d > grace+late {
+					t.Errorf("cut after %v of silence, want %v", d, grace)
+				}
+			})
+			group.Go(func() { // the broker's
+				for last := time.Now(); ; last = time.Now() {
+					if _, err := c.p.out.take(); err != nil {
+						return
+					}
+					if d := time.Since(last); d > out {
+						t.Errorf("%v between beats, agreed %v", d, out)
+					}
+				}
+			})
+		}
+		synctest.Wait()
+		// Ours: two above, one in dial; the session's: the reader, which is that in dial.
+		if n := runtime.NumGoroutine() - before; n > 300*3+2 {
+			t.Errorf("%d goroutines", n)
+		}
+		group.Wait()
+		if n := b.Snapshot().Sessions; n != 0 {
+			t.Errorf("%d sessions are left", n)
 		}
 	})
 }

@@ -40,8 +40,9 @@ type session struct {
 	txBytes       int64
 	temps         map[string]*tempQueue
 	expiring      int // place in the broker's expiry, see there; guarded by that
-	beat          *heartBeat
-	patience      *time.Timer // time to CONNECT
+
+	beat  heartBeat
+	alarm alarm // guarded by wheel.mu
 
 	// Owned by the flusher of the moment.
 	head []byte
@@ -66,15 +67,14 @@ func newSession(b *Broker, c Conn) *session {
 
 // run is the session's life, on the goroutine that called Serve.
 func (s *session) run() {
-	s.patience = time.AfterFunc(s.limits.ConnectTime, func() {
-		s.end(because(reasonConnectTime, "the connection was open for %v", s.limits.ConnectTime))
-	})
+	s.b.wheel.wake(s, s.limits.ConnectTime, false)
 	var e *ending
 	if bad := s.guard(func() { e = s.read() }); bad != nil {
 		e = bad
 	}
 	s.ending.CompareAndSwap(nil, e) // from here on nobody else's reason counts
 	if s.guard(func() { s.finish(e) }) != nil {
+		s.b.wheel.forget(s)
 		s.out.close()
 		s.conn.Abort()
 		s.conn.Close(closeInternal, "", 0)
@@ -146,10 +146,7 @@ func (s *session) tooSlow(sub *subscription) {
 // finish ends the session in order: nothing new comes in, what it held goes back to the queues,
 // the last frames are flushed, the connection is closed.
 func (s *session) finish(e *ending) {
-	s.patience.Stop()
-	if s.beat != nil {
-		s.beat.stop()
-	}
+	s.b.wheel.forget(s)
 	s.b.expiry.leave(s)
 	s.report(e)
 	s.detach()
