@@ -49,9 +49,6 @@ func (s *session) startBeats(out, in time.Duration, grace int) {
 	if in > 0 {
 		h.limit = max(in*time.Duration(grace), minGrace)
 	}
-	if h.every > 0 {
-		s.out.setKeep(keepBusy)
-	}
 	if h.every == 0 && h.limit == 0 {
 		s.b.wheel.forget(s)
 		return
@@ -79,7 +76,6 @@ func (s *session) ring(now time.Time, beats bool) time.Duration {
 	if h.every > 0 && now.Sub(s.lastWrite()) >= h.every*9/10 {
 		// Nothing waits in line behind a full outbox: a beat there would only add to it.
 		if s.out.waiting.Load() == 0 {
-			s.out.shed()
 			s.out.putFrame(beat)
 		}
 	}

@@ -30,9 +30,7 @@ type outbox struct {
 	lastWrite atomic.Int64 // Unix nanoseconds
 
 	mu      sync.Mutex // guards what follows
-	items   []outItem  // what waits begins at head
-	head    int
-	keep    int // places an empty outbox keeps, beyond a few
+	line    line       // what waits
 	running bool
 	held    bool          // frames are kept back until release
 	muted   bool          // frames are kept back until close
@@ -79,7 +77,7 @@ func (o *outbox) putTopic(m *store.Message, sub *subscription) (full bool) {
 		o.mu.Unlock()
 		return false
 	}
-	if o.waiting.Load()+int64(len(m.Data)) > o.limit && len(o.items)-o.head >= fewWaiting {
+	if o.waiting.Load()+int64(len(m.Data)) > o.limit && o.line.n >= fewWaiting {
 		o.mu.Unlock()
 		return true
 	}
@@ -109,22 +107,17 @@ func (o *outbox) put(it outItem, hold bool) bool {
 
 // append queues an item and sees to it that a flusher runs. o.mu is held.
 func (o *outbox) append(it outItem) {
-	if o.head > 0 && len(o.items) == cap(o.items) {
-		n := copy(o.items, o.items[o.head:])
-		clear(o.items[n:])
-		o.items, o.head = o.items[:n], 0
-	}
 	size := it.size()
 	o.waiting.Add(size)
 	if it.m == nil {
 		o.answers.Add(size)
 	}
-	o.items = append(o.items, it)
+	o.line.push(it)
 	o.start()
 }
 
 func (o *outbox) start() {
-	if !o.running && !o.held && !o.muted && o.head < len(o.items) {
+	if !o.running && !o.held && !o.muted && o.line.n > 0 {
 		o.running = true
 		go o.flush()
 	}
@@ -135,29 +128,6 @@ func (o *outbox) release() {
 	o.mu.Lock()
 	o.held = false
 	o.start()
-	o.mu.Unlock()
-}
-
-// How many places an empty outbox keeps: a busy one would grow its queue anew for each burst.
-const (
-	keepBusy = 1024 // where heart-beats come by to shed it
-	keepSome = 64   // where none do
-	keepIdle = 8
-)
-
-// setKeep says how many places an empty outbox keeps.
-func (o *outbox) setKeep(n int) {
-	o.mu.Lock()
-	o.keep = n
-	o.mu.Unlock()
-}
-
-// shed gives up the queue of an outbox that is empty; its session is idle.
-func (o *outbox) shed() {
-	o.mu.Lock()
-	if !o.running && len(o.items) == 0 && cap(o.items) > keepIdle {
-		o.items = nil
-	}
 	o.mu.Unlock()
 }
 
@@ -209,26 +179,21 @@ func (o *outbox) write(w *batch) error {
 func (o *outbox) take(to []outItem) []outItem {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.held || o.muted || o.head == len(o.items) {
+	if o.held || o.muted || o.line.n == 0 {
 		o.ended()
 		return nil
 	}
-	n, bytes, answers := o.head, int64(0), int64(0)
-	for n < len(o.items) {
-		size := o.items[n].size()
-		if n > o.head && bytes+size > batchBytes {
+	bytes, answers := int64(0), int64(0)
+	for it := o.line.peek(); it != nil; it = o.line.peek() {
+		size := it.size()
+		if bytes > 0 && bytes+size > batchBytes {
 			break
 		}
-		if o.items[n].m == nil {
+		if it.m == nil {
 			answers += size
 		}
 		bytes += size
-		n++
-	}
-	to = append(to, o.items[o.head:n]...)
-	clear(o.items[o.head:n])
-	if o.head = n; n == len(o.items) {
-		o.items, o.head = o.items[:0], 0
+		to = append(to, o.line.pop())
 	}
 	o.waiting.Add(-bytes)
 	if answers > 0 && o.answers.Add(-answers) <= o.limit/2 {
@@ -272,9 +237,6 @@ func (o *outbox) ease() {
 // ended notes that the flusher is no more. o.mu is held.
 func (o *outbox) ended() {
 	o.running = false
-	if len(o.items) == 0 && cap(o.items) > max(o.keep, keepSome) {
-		o.items = nil
-	}
 	if o.idle != nil {
 		close(o.idle)
 		o.idle = nil
@@ -286,8 +248,10 @@ func (o *outbox) ended() {
 func (o *outbox) fail(err error, batch []outItem) {
 	o.mu.Lock()
 	o.closed, o.failing = true, true
-	rest := o.items[o.head:]
-	o.items, o.head = nil, 0
+	var rest []outItem
+	for o.line.n > 0 {
+		rest = append(rest, o.line.pop())
+	}
 	o.waiting.Store(0)
 	o.answers.Store(0)
 	o.mu.Unlock()
@@ -315,20 +279,18 @@ func (o *outbox) withdraw(sub *subscription) []outItem {
 	}
 	defer o.mu.Unlock()
 	var out []outItem
-	kept := o.items[:o.head]
-	for _, it := range o.items[o.head:] {
+	for range o.line.n {
+		it := o.line.pop()
 		switch {
 		case it.d != nil && (sub == nil || it.sub == sub):
 			out = append(out, it)
 		case it.m != nil && it.sub == sub:
 		default:
-			kept = append(kept, it)
+			o.line.push(it)
 			continue
 		}
 		o.waiting.Add(-it.size())
 	}
-	clear(o.items[len(kept):])
-	o.items = kept
 	return out
 }
 
@@ -343,16 +305,14 @@ func (o *outbox) mute() {
 func (o *outbox) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	kept := o.items[:o.head]
-	for _, it := range o.items[o.head:] {
+	for range o.line.n {
+		it := o.line.pop()
 		if it.m != nil {
 			o.waiting.Add(-it.size())
 			continue
 		}
-		kept = append(kept, it)
+		o.line.push(it)
 	}
-	clear(o.items[len(kept):])
-	o.items = kept
 }
 
 // drain closes the outbox, waits until all in it is written or timeout is over, and reports

@@ -28,6 +28,9 @@ type receipt struct {
 	answer func() // what to send instead of the RECEIPT, or nil
 }
 
+// keepIdle is how many places a list keeps that is empty and was longer.
+const keepIdle = 64
+
 // open takes the next place in the order. An empty id gives nil.
 func (l *receipts) open(id string) *receipt {
 	if id == "" {
@@ -75,7 +78,7 @@ func (r *receipt) confirm() {
 	rest := copy(l.queue, l.queue[n:])
 	clear(l.queue[rest:])
 	l.queue = l.queue[:rest]
-	if rest == 0 && cap(l.queue) > keepSome {
+	if rest == 0 && cap(l.queue) > keepIdle {
 		l.queue = nil // the session may be idle for long
 	}
 	if rest == 0 && l.drained != nil {

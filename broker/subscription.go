@@ -153,7 +153,7 @@ func (sub *subscription) compact() {
 		}
 	}
 	clear(sub.unacked[len(kept):])
-	if len(kept) == 0 && cap(kept) > keepSome {
+	if len(kept) == 0 && cap(kept) > keepIdle {
 		kept = nil // it may be idle for long
 	}
 	sub.unacked, sub.settled = kept, 0
