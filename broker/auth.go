@@ -111,12 +111,29 @@ func (o Op) String() string {
 	return "SUBSCRIBE"
 }
 
-// Authorizer decides what a principal may do. Authorize is called for each SEND and SUBSCRIBE
-// with exactly the destination that is routed, from many goroutines; it must be quick. An error
-// refuses the frame; its text reaches the client.
+// Authorizer decides what principals may do. Grants is called once per CONNECT, and for live
+// sessions after a reload, from many goroutines; it does no I/O. self is what stands for the
+// principal behind /user/: its name, or the session's id where it has none.
 type Authorizer interface {
-	Authorize(p *Principal, op Op, destination string) error
+	Grants(p *Principal, self string) Grants
 }
+
+// Grants are what one session may do. They are immutable, are asked for each SEND and SUBSCRIBE
+// from many goroutines, and must be quick. A destination is always given as it is routed, in the
+// one spelling it has: /user/queue/x with the user's name in it, a temporary queue by the name its
+// session gave it, a reply address with its token, a durable subscription as its topic.
+type Grants interface {
+	// MaySend reports whether a SEND to a destination is permitted.
+	MaySend(destination string) bool
+	// MaySubscribe reports whether a SUBSCRIBE to a destination is permitted; or, if wild, to a
+	// pattern as the package documentation of rules describes it, which needs all that it can match
+	// to be permitted but for what the filter then keeps from it. The filter is nil if nothing is.
+	MaySubscribe(destination string, wild bool) (Filter, bool)
+}
+
+// Filter reports whether a message to a destination must not reach a wildcard subscription whose
+// pattern matches it. It is called for each such message, from many goroutines.
+type Filter func(destination string) bool
 
 // anyone is the Authenticator of a broker without users: any login, or none.
 type anyone struct{}

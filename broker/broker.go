@@ -42,8 +42,6 @@ type Broker struct {
 	ownEngine bool
 	transient *memory.Engine // temporary queues, and those of Spring's user destinations
 	private   *memory.Engine // those behind topic subscriptions, apart so that slow ones harm no other
-	auth      Authenticator
-	rules     Authorizer
 	limits    Limits
 	heartBeat HeartBeat
 	policies  *Policies
@@ -63,6 +61,9 @@ type Broker struct {
 	ctx, cut       context.Context
 	cancel, cutOff context.CancelFunc
 
+	access atomic.Pointer[access] // replaced by Reload
+	reload sync.Mutex             // one Reload at a time; taken before all other locks
+
 	// Counters.
 	deadLetters atomic.Uint64
 	logins      loginCounts
@@ -81,8 +82,6 @@ type Broker struct {
 func New(o Options) (*Broker, error) {
 	b := &Broker{
 		engine:    o.Engine,
-		auth:      o.Auth,
-		rules:     o.Rules,
 		limits:    o.Limits.withDefaults(),
 		heartBeat: o.HeartBeat.withDefaults(),
 		policies:  o.Policies,
@@ -106,9 +105,10 @@ func New(o Options) (*Broker, error) {
 	if b.policies == nil {
 		b.policies = &Policies{ids: b.ids}
 	}
-	if b.auth == nil {
-		b.auth = anyone{}
+	if o.Auth == nil {
+		o.Auth = anyone{}
 	}
+	b.access.Store(&access{auth: o.Auth, rules: o.Rules})
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}

@@ -27,7 +27,11 @@ func (s *session) handleConnect(f *stompframe.Frame) *ending {
 	if bad != nil {
 		return bad
 	}
-	p, bad := s.authenticate(f)
+	s.table.Lock()
+	s.subscriptions = make(map[string]*subscription)
+	s.table.Unlock()
+	by := s.b.access.Load()
+	p, bad := s.authenticate(by, f)
 	if bad != nil {
 		return bad
 	}
@@ -41,7 +45,6 @@ func (s *session) handleConnect(f *stompframe.Frame) *ending {
 	s.acks.version = v
 	s.soft = f.Header.String("gudok-errors") == "soft"
 	s.connected = true
-	s.subscriptions = make(map[string]*subscription)
 	s.conn.Accepted(v, s.limits.Frame)
 
 	// STOMP 1.2, Value Encoding: CONNECTED is not escaped; version 0 writes it so.
@@ -84,7 +87,7 @@ func (s *session) agreeHeartBeat(v stompframe.Version, f *stompframe.Frame) (sx,
 }
 
 // authenticate finds out who the session acts for.
-func (s *session) authenticate(f *stompframe.Frame) (*Principal, *ending) {
+func (s *session) authenticate(by *access, f *stompframe.Frame) (*Principal, *ending) {
 	c := Credentials{
 		Login:         f.Header.String(frame.Login),
 		Passcode:      Secret(f.Header.String(frame.Passcode)),
@@ -104,7 +107,7 @@ func (s *session) authenticate(f *stompframe.Frame) (*Principal, *ending) {
 	}
 	ctx, cancel := context.WithTimeout(s.b.ctx, s.limits.ConnectTime)
 	defer cancel()
-	p, err := s.b.auth.Authenticate(ctx, c)
+	p, err := by.auth.Authenticate(ctx, c)
 	if err != nil {
 		return nil, s.unproved(err)
 	}
@@ -113,7 +116,7 @@ func (s *session) authenticate(f *stompframe.Frame) (*Principal, *ending) {
 			return nil, because(reasonLogin, "the user's name %v", err)
 		}
 	}
-	return p, nil
+	return p, by.checkDots(p)
 }
 
 // loginCounts are logins that failed.

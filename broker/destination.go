@@ -42,6 +42,54 @@ const (
 	userPrefix     = "/user/"
 )
 
+// address is a destination in the one spelling that is decided on and routed.
+type address struct {
+	kind kind
+	name string
+	rest string // name without its prefix
+	wild bool   // a pattern
+}
+
+// resolve finds what a client's word for a destination means in this session: /user/queue/x is
+// this user's own, which has his name in it.
+func (s *session) resolve(op Op, destination string) (address, *ending) {
+	k, rest, wild, bad := parseDestination(destination, op == OpSubscribe)
+	if bad != nil {
+		return address{}, bad
+	}
+	a := address{k, destination, rest, wild}
+	switch {
+	case k == kindUser && isUserPath(rest):
+		a.rest = s.self() + "/" + rest
+		a.name = userPrefix + a.rest
+	case k == kindUser && op == OpSend:
+		if _, path, _ := strings.Cut(rest, "/"); !isUserPath(path) {
+			return a, because(reasonDestination, "destination %s is not /user/NAME/queue/… or /user/NAME/topic/…", quote(destination))
+		}
+	case k == kindUser:
+		// A user may name himself.
+		if name, path, _ := strings.Cut(rest, "/"); name != s.user() || !isUserPath(path) {
+			return a, because(reasonForbidden, "%s is not a destination of this user; subscribe to /user/queue/…", quote(destination))
+		}
+	case k == kindReply && op == OpSubscribe:
+		return a, because(reasonForbidden, "%s is an address to send to, not to subscribe to", quote(destination))
+	}
+	return a, nil
+}
+
+// self is what stands for this session's user behind /user/; a session without a user answers to
+// its session id, as Spring's do.
+func (s *session) self() string {
+	if name := s.user(); name != "" {
+		return name
+	}
+	return s.id
+}
+
+func isUserPath(s string) bool {
+	return strings.HasPrefix(s, "queue/") || strings.HasPrefix(s, "topic/")
+}
+
 // parseDestination checks a name and tells its kind and where its prefix ends. There is one
 // spelling of each destination: what is checked here is what is authorised and routed. pattern
 // allows wildcards, which only a SUBSCRIBE to a topic may have; wild tells that there is one.

@@ -100,7 +100,8 @@ const maxDurables = 100_000
 
 // bind finds or makes the durable subscription behind a queue, for one more user; from its return
 // on the queue gets what is sent to the topic, and nobody can unbind it before the user leaves.
-func (b *Broker) bind(queue, owner, destination string, wild bool) *ending {
+func (b *Broker) bind(queue, owner string, p permit) *ending {
+	destination, wild := p.name, p.wild
 	binder, ok := b.engine.(store.Binder)
 	if !ok {
 		return because(reasonUnsupported, "%v", errNoDurables)

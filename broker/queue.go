@@ -44,20 +44,34 @@ func (q *queue) deliver(d store.Delivery) {
 	dead := d.Count() > 1 && q.isDead(d)
 	stale := q.stale && !dead
 	q.stale = false
-	if !dead && !stale && (q.settling > 0 || len(q.parked) > 0 || !q.hand(d)) {
-		q.parked = append(q.parked, d)
+	denied := false
+	if !dead && !stale {
+		taken := false
+		if q.settling == 0 && len(q.parked) == 0 {
+			taken, denied = q.hand(d)
+		}
+		if !taken && !denied {
+			q.parked = append(q.parked, d)
+		}
 	}
 	low := q.granted < maxCredit/4
 	q.mu.Unlock()
-	if stale {
+	switch {
+	case stale:
 		d.Release() // the engine now knows which is the first
-	}
-	if dead {
+	case dead:
 		q.bury(d, deadByLimit, q.b.logStore("dead letter not stored", q.name))
+	case denied:
+		q.discard(d)
 	}
-	if dead || low {
+	if dead || denied || low {
 		q.refill()
 	}
+}
+
+// discard settles a message of a durable wildcard subscription that its owner may not have.
+func (q *queue) discard(d store.Delivery) {
+	d.Ack(q.b.logStore("denied message not removed", q.name))
 }
 
 // isDead tells that a message has been delivered as often as it may.
@@ -66,14 +80,20 @@ func (q *queue) isDead(d store.Delivery) bool {
 		deadLetterQueue(q.name) != ""
 }
 
-// hand gives a delivery to the next subscription in turn that has room. q.mu is held.
-func (q *queue) hand(d store.Delivery) bool {
+// hand gives a delivery to the next subscription in turn that has room; denied tells that none of
+// them may have it. q.mu is held.
+func (q *queue) hand(d store.Delivery) (taken, denied bool) {
+	filtered := 0
 	for range q.subs {
 		if q.turn >= len(q.subs) {
 			q.turn = 0
 		}
 		sub := q.subs[q.turn]
 		q.turn++
+		if f := sub.filter.Load(); f != nil && (*f)(destinationOf(d.Message())) {
+			filtered++
+			continue
+		}
 		if !sub.ready() {
 			continue
 		}
@@ -90,14 +110,14 @@ func (q *queue) hand(d store.Delivery) bool {
 			if sub.topic != "" && it.count == 1 {
 				sub.fresh.Add(-int64(it.m.Size()))
 			}
-			return true
+			return true, false
 		}
 		if sub.mode != ackAuto {
 			sub.unacked = sub.unacked[:len(sub.unacked)-1]
 			sub.s.unacked.Add(-1)
 		}
 	}
-	return false
+	return false, filtered > 0 && filtered == len(q.subs)
 }
 
 // ready reports whether a subscription can take one more message: it has prefetch left, its
@@ -118,28 +138,37 @@ func (sub *subscription) ready() bool {
 // refill hands out what is parked and grants the engine as much credit as the subscriptions have
 // room for beyond what it has already, up to maxCredit at a time.
 func (q *queue) refill() {
-	if c, want := q.share(); want > 0 {
+	c, want, denied := q.share()
+	for _, d := range denied {
+		q.discard(d)
+	}
+	if want > 0 {
 		c.Credit(want)
 	}
 }
 
-// share is refill but for granting the credit: it tells whom to grant how much.
-func (q *queue) share() (store.Consumer, int) {
+// share is refill but for what the engine is told: whom to grant how much, and what to discard.
+func (q *queue) share() (c store.Consumer, want int, denied []store.Delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.settling > 0 {
-		return nil, 0 // settle will come back
+		return nil, 0, nil // settle will come back
 	}
 	n := 0
-	for n < len(q.parked) && q.hand(q.parked[n]) {
-		n++
+	for ; n < len(q.parked); n++ {
+		taken, no := q.hand(q.parked[n])
+		if no {
+			denied = append(denied, q.parked[n])
+		} else if !taken {
+			break
+		}
 	}
 	if n > 0 {
 		rest := copy(q.parked, q.parked[n:])
 		clear(q.parked[rest:])
 		q.parked = q.parked[:rest]
 	}
-	want := -q.granted - len(q.parked)
+	want = -q.granted - len(q.parked)
 	for _, sub := range q.subs {
 		if sub.ready() {
 			want += sub.free
@@ -147,10 +176,10 @@ func (q *queue) share() (store.Consumer, int) {
 	}
 	want = min(want, maxCredit-q.granted-len(q.parked))
 	if want <= 0 || q.consumer == nil {
-		return nil, 0
+		return nil, 0, denied
 	}
 	q.granted += want
-	return q.consumer, want
+	return q.consumer, want, denied
 }
 
 // freed tells that n messages of a subscription are settled.

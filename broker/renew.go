@@ -27,22 +27,24 @@ func (s *session) become(p *Principal) {
 // goroutine. The reader does so after it has made a principal known, since a reload that began
 // while the login was under way has not seen it.
 func (s *session) revalidate() *ending {
-	r, ok := s.b.auth.(Revalidator)
-	if !ok {
-		return nil
-	}
 	for {
 		p := s.principal.Load()
 		if p == nil {
 			return nil
 		}
-		now, err := r.Revalidate(p)
-		switch {
-		case err != nil:
-			return s.unproved(err)
-		case now == p:
-			return nil
-		case s.principal.CompareAndSwap(p, now): // or else it has been renewed meanwhile
+		a, now := s.b.access.Load(), p
+		if r, ok := a.auth.(Revalidator); ok {
+			var err error
+			if now, err = r.Revalidate(p); err != nil {
+				bad := s.unproved(err)
+				bad.detail, bad.mute = "this login is not accepted any more", true
+				return bad
+			}
+		}
+		if bad := a.checkDots(now); bad != nil || now == p {
+			return bad
+		}
+		if s.principal.CompareAndSwap(p, now) { // or else it has been renewed meanwhile
 			s.b.expiry.set(s)
 			return nil
 		}
@@ -55,7 +57,7 @@ func (s *session) handleRenew(f *stompframe.Frame) *ending {
 	if f.Header.Has(frame.Transaction) {
 		return because(reasonBadHeader, "a token cannot be sent within a transaction")
 	}
-	r, ok := s.b.auth.(Renewer)
+	r, ok := s.b.access.Load().auth.(Renewer)
 	if !ok {
 		return because(reasonRenewal, "no tokens are taken here")
 	}
@@ -82,16 +84,9 @@ func (s *session) handleRenew(f *stompframe.Frame) *ending {
 		return because(reasonRenewal, "it could not be checked; try again in a while")
 	}
 	s.become(p)
-	if bad := s.revalidate(); bad != nil {
-		return bad
-	}
-	if bad := s.recheck(); bad != nil {
+	if bad := s.review(); bad != nil {
 		return bad
 	}
 	s.confirm(f)
 	return nil
 }
-
-// recheck holds what the session has against the rules, after its principal has changed. It runs
-// on the reader's goroutine.
-func (s *session) recheck() *ending { return nil }

@@ -3,7 +3,6 @@ package broker
 import (
 	"errors"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-stomp/stomp/v3/frame"
@@ -32,7 +31,11 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 	if destination == renewDestination {
 		return s.handleRenew(f)
 	}
-	t, bad := s.target(destination, f)
+	p, bad := s.allow(OpSend, destination)
+	if bad != nil {
+		return bad
+	}
+	t, bad := s.target(p, f)
 	if bad != nil {
 		return bad
 	}
@@ -62,7 +65,7 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 	}
 	s.received.Add(1)
 	if id, in := f.Header.Get(frame.Transaction); in {
-		if bad := s.sendLater(string(id), t, m); bad != nil {
+		if bad := s.sendLater(string(id), p, t, m); bad != nil {
 			return bad
 		}
 		s.confirm(f) // taken into the transaction; COMMIT's receipt is the promise
@@ -144,75 +147,26 @@ func (s *session) storeFailed(err error, receiptID string, r *receipt) {
 	}
 }
 
-// target decides where a destination leads for this session.
-func (s *session) target(destination string, f *stompframe.Frame) (target, *ending) {
-	k, rest, _, bad := parseDestination(destination, false)
-	if bad != nil {
-		return target{}, bad
-	}
-	if bad := s.authorize(OpSend, destination); bad != nil {
-		return target{}, bad
-	}
-	switch k {
-	case kindTopic:
-		return target{topic: destination}, nil
-	case kindUser:
-		return s.userTarget(destination, rest)
+// target is where a permitted SEND leads in this session. /user/NAME/queue/x reaches every session
+// of that user that subscribed to /user/queue/x.
+func (s *session) target(p permit, f *stompframe.Frame) (target, *ending) {
+	switch p.kind {
+	case kindTopic, kindUser:
+		return target{topic: p.name}, nil
 	case kindTempQueue:
-		t, bad := s.temp(destination)
+		t, bad := s.temp(p)
 		if bad != nil {
 			return target{}, bad
 		}
 		return target{engine: s.b.transient, queue: t.queue, own: true}, nil
 	case kindReply:
-		q, ok := s.b.replies.Load(rest)
+		q, ok := s.b.replies.Load(p.rest)
 		if !ok {
 			return target{}, nil // who asked has gone; that is no fault of who answers
 		}
-		return target{engine: s.b.transient, queue: q.(string), token: rest}, nil
+		return target{engine: s.b.transient, queue: q.(string), token: p.rest}, nil
 	}
-	return s.b.queueTarget(destination, f.Header.Has(hdrSimpOrig)), nil
-}
-
-// userTarget is where a SEND to a user's destinations goes: /user/NAME/queue/x reaches every
-// session of that user that subscribed to /user/queue/x; without a name, this user's own.
-func (s *session) userTarget(destination, rest string) (target, *ending) {
-	if own, ok := s.ownUserName(rest); ok {
-		return target{topic: own}, nil
-	}
-	name, path, _ := strings.Cut(rest, "/")
-	if !isUserPath(path) {
-		return target{}, because(reasonDestination, "destination %s is not /user/NAME/queue/… or /user/NAME/topic/…", quote(destination))
-	}
-	return target{topic: userPrefix + name + "/" + path}, nil
-}
-
-// ownUserName turns the rest of /user/queue/x into the name that is routed for this session's
-// user; a session without a user answers to its session id, as Spring's do.
-func (s *session) ownUserName(rest string) (string, bool) {
-	if !isUserPath(rest) {
-		return "", false
-	}
-	name := s.user()
-	if name == "" {
-		name = s.id
-	}
-	return userPrefix + name + "/" + rest, true
-}
-
-func isUserPath(s string) bool {
-	return strings.HasPrefix(s, "queue/") || strings.HasPrefix(s, "topic/")
-}
-
-// authorize asks the rules, if there are any.
-func (s *session) authorize(op Op, destination string) *ending {
-	if s.b.rules == nil {
-		return nil
-	}
-	if err := s.b.rules.Authorize(s.principal.Load(), op, destination); err != nil {
-		return because(reasonForbidden, "%s %s: %v", op, quote(destination), err)
-	}
-	return nil
+	return s.b.queueTarget(p, f.Header.Has(hdrSimpOrig)), nil
 }
 
 // sendOptions reads what a SEND says about the life of its message in a queue. The earliest of

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,14 +33,17 @@ type session struct {
 	clientID string
 	soft     bool // refusals do not end the session
 
-	// Owned by the reader.
-	connected     bool
+	// Written by the reader under table, which others hold to read it; taken before a rule's locks.
+	table         sync.Mutex
 	subscriptions map[string]*subscription
-	numbers       uint64 // subscriptions made so far
-	transactions  map[string]*transaction
-	txBytes       int64
-	temps         map[string]*tempQueue
-	expiring      int // place in the broker's expiry, see there; guarded by that
+
+	// Owned by the reader.
+	connected    bool
+	numbers      uint64 // subscriptions made so far
+	transactions map[string]*transaction
+	txBytes      int64
+	temps        map[string]*tempQueue
+	expiring     int // place in the broker's expiry, see there; guarded by that
 
 	beat  heartBeat
 	alarm alarm // guarded by wheel.mu
@@ -49,7 +53,8 @@ type session struct {
 
 	// Read and written anywhere.
 	ending    atomic.Pointer[ending]
-	principal atomic.Pointer[Principal]       // nil before CONNECT; the reader writes it
+	principal atomic.Pointer[Principal]       // nil before CONNECT
+	granted   atomic.Pointer[granted]         // what rights found last
 	busy      atomic.Bool                     // the reader is not reading: a frame is being handled
 	stalled   atomic.Bool                     // a queue waits for room in this session
 	unacked   atomic.Int64                    // queue messages held, over all subscriptions
@@ -320,7 +325,9 @@ func (s *session) detach() {
 	for _, t := range s.temps {
 		s.dropTemp(t)
 	}
+	s.table.Lock()
 	s.subscriptions, s.temps = nil, nil
+	s.table.Unlock()
 }
 
 // leave ends the deliveries to a subscription.

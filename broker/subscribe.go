@@ -51,7 +51,9 @@ func (s *session) start(sub *subscription, receiptID string) *ending {
 	if sub.queued {
 		return s.consume(sub, receiptID)
 	}
-	s.subscriptions[sub.key()] = sub
+	if bad := s.enrol(sub); bad != nil {
+		return bad
+	}
 	if receiptID != "" {
 		s.out.putHeld(receiptFrame(s.version, receiptID))
 		defer s.out.release()
@@ -149,52 +151,38 @@ func refuseUnsupported(sub *subscription, f *stompframe.Frame) *ending {
 
 // routeSubscription decides what the subscription listens to.
 func (s *session) routeSubscription(sub *subscription, f *stompframe.Frame) *ending {
-	k, rest, wild, bad := parseDestination(sub.destination, true)
+	p, bad := s.allow(OpSubscribe, sub.destination)
 	if bad != nil {
 		return bad
 	}
-	if bad := s.authorize(OpSubscribe, sub.destination); bad != nil {
-		return bad
-	}
-	sub.route, sub.wild = sub.destination, wild
-	switch k {
+	sub.permitted(p)
+	sub.route, sub.wild = p.name, p.wild
+	switch p.kind {
 	case kindTopic:
 		if name := durableName(f, sub.id); name != "" {
-			return s.routeDurable(sub, name)
+			return s.routeDurable(sub, p, name)
 		}
 	case kindQueue:
 		sub.queued = true
 		sub.ephemeral = f.Header.Has(hdrSimpOrig)
 	case kindTempQueue:
-		t, bad := s.temp(sub.destination)
+		t, bad := s.temp(p)
 		if bad != nil {
 			return bad
 		}
 		sub.route, sub.queued, sub.temp = t.queue, true, true
 		s.dropImplicit(sub.destination)
-	case kindReply:
-		return because(reasonForbidden, "%s is an address to send to, not to subscribe to", quote(sub.destination))
-	case kindUser:
-		own, ok := s.ownUserName(rest)
-		if !ok && s.user() != "" {
-			// A user may name himself.
-			own, ok = s.ownUserName(strings.TrimPrefix(rest, s.user()+"/"))
-		}
-		if !ok {
-			return because(reasonForbidden, "%s is not a destination of this user; subscribe to /user/queue/…", quote(sub.destination))
-		}
-		sub.route = own
 	}
 	return nil
 }
 
 // routeDurable makes sub a consumer of the queue of a durable subscription.
-func (s *session) routeDurable(sub *subscription, name string) *ending {
-	queue, bad := s.durableQueue(name, sub.destination)
+func (s *session) routeDurable(sub *subscription, p permit, name string) *ending {
+	queue, bad := s.durableQueue(name, p.name)
 	if bad != nil {
 		return bad
 	}
-	if bad := s.b.bind(queue, s.owner(), sub.destination, sub.wild); bad != nil {
+	if bad := s.b.bind(queue, s.owner(), p); bad != nil {
 		return bad
 	}
 	sub.route, sub.queued, sub.durable, sub.wild = queue, true, queue, false
@@ -205,11 +193,15 @@ func (s *session) routeDurable(sub *subscription, name string) *ending {
 // on its way.
 func (s *session) consume(sub *subscription, receiptID string) *ending {
 	sub.ephemeral = sub.ephemeral && s.b.engine.Stat(sub.route).Messages() == 0
+	if bad := s.enrol(sub); bad != nil {
+		s.b.durables.leave(sub.durable)
+		return bad
+	}
 	if err := s.b.join(sub); err != nil {
+		s.strike(sub)
 		s.b.durables.leave(sub.durable)
 		return because(reasonStore, "consume %s: %v", quote(sub.destination), err)
 	}
-	s.subscriptions[sub.key()] = sub
 	s.noteConsuming()
 	if sub.topic != "" {
 		s.b.topics.subscribe(sub.topic, sub.wild, sub)
@@ -288,7 +280,7 @@ func (s *session) subscriptionNamed(f *stompframe.Frame) (id string, ok bool) {
 }
 
 func (s *session) unsubscribe(sub *subscription) {
-	delete(s.subscriptions, sub.key())
+	s.strike(sub)
 	s.leave(sub)
 	unsent := s.out.withdraw(sub)
 	if sub.queue != nil {

@@ -24,6 +24,8 @@ type subscription struct {
 	s           *session
 	id          string // as the client named it; in 1.0 without an id, the destination
 	destination string // as the client wrote it
+	name        string // as it is permitted: what is decided on again after a reload
+	pattern     bool   // name is a pattern
 	route       string // what is routed: a topic's name or pattern, or a queue's name
 	wild        bool   // route is a pattern
 	mode        ackMode
@@ -40,9 +42,15 @@ type subscription struct {
 	asked       bool   // the client said the prefetch
 	queue       *queue // nil for topics
 
+	// Guarded by s.table.
+	by *granted // who permitted it
+
 	// Owned by the session's flusher.
 	sent uint64 // topic messages
 
+	// filter keeps from a wildcard subscription what its session may not get; mostly nil. A reload
+	// replaces it.
+	filter atomic.Pointer[Filter]
 	// gone: deliver nothing any more.
 	gone atomic.Bool
 	// fresh: bytes published into its private queue and not handed to it yet.
@@ -74,9 +82,12 @@ type held struct {
 	unsent bool // never reached the wire: giving it back does not count as a delivery
 }
 
-// deliverTopic puts a topic message into the session's outbox, or into the private queue.
-func (sub *subscription) deliverTopic(m *store.Message, from *session) {
+// deliverTopic puts a message sent to name, a topic, into the session's outbox, or into the private queue.
+func (sub *subscription) deliverTopic(name string, m *store.Message, from *session) {
 	if sub.gone.Load() || sub.noLocal && from == sub.s {
+		return
+	}
+	if f := sub.filter.Load(); f != nil && (*f)(name) {
 		return
 	}
 	if sub.topic != "" {

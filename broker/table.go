@@ -1,9 +1,10 @@
 package broker
 
-// queueTarget is where a SEND to a queue goes. simp tells that the frame is Spring's, about a
+// queueTarget is where a permitted SEND to a queue goes. simp tells that the frame is Spring's, about a
 // user's destination: such a queue lives in memory and vanishes with its consumer, unless it
 // exists as an ordinary one.
-func (b *Broker) queueTarget(name string, simp bool) target {
+func (b *Broker) queueTarget(p permit, simp bool) target {
+	name := p.name
 	b.mu.Lock()
 	q := b.queues[name]
 	b.mu.Unlock()

@@ -14,7 +14,8 @@ type tempQueue struct {
 }
 
 // temp finds this session's temporary queue of a name, or makes it.
-func (s *session) temp(destination string) (*tempQueue, *ending) {
+func (s *session) temp(p permit) (*tempQueue, *ending) {
+	destination := p.name
 	if t := s.temps[destination]; t != nil {
 		return t, nil
 	}
@@ -39,10 +40,12 @@ func (s *session) replyTo(f *stompframe.Frame) (string, *ending) {
 	if !strings.HasPrefix(v, tempPrefix) {
 		return "", nil
 	}
-	if _, _, _, bad := parseDestination(v, false); bad != nil {
+	// Replies come as to a SUBSCRIBE.
+	p, bad := s.allow(OpSubscribe, v)
+	if bad != nil {
 		return "", bad
 	}
-	t, bad := s.temp(v)
+	t, bad := s.temp(p)
 	if bad != nil {
 		return "", bad
 	}
@@ -59,6 +62,7 @@ func (s *session) replyTo(f *stompframe.Frame) (string, *ending) {
 		return replyPrefix + t.token, nil // a subscription of that name is there; replies wait for one of their own
 	}
 	sub := &subscription{s: s, id: v, destination: v, route: t.queue, prefetch: autoPrefetch, queued: true, temp: true, implicit: true}
+	sub.permitted(p)
 	sub.prefix = stompframe.AppendHeader([]byte(frame.MESSAGE+"\n"), s.version, frame.Subscription, v)
 	s.numbers++
 	sub.number = s.numbers

@@ -117,7 +117,7 @@ func (t *topics) publish(name string, m *store.Message, from *session) (durable 
 	for _, a := range t.audiences(name, few[:0]) {
 		for _, s := range *a.snapshot.Load() {
 			if s.durable == "" {
-				s.deliverTopic(m, from)
+				s.deliverTopic(name, m, from)
 			} else if !s.gone.Load() {
 				durable = append(durable, s.durable)
 			}

@@ -18,6 +18,7 @@ type transaction struct {
 }
 
 type send struct {
+	by permit
 	to target
 	m  *store.Message
 }
@@ -70,7 +71,7 @@ func (s *session) finished(f *stompframe.Frame) (*transaction, *ending) {
 }
 
 // sendLater adds a SEND to a transaction.
-func (s *session) sendLater(id string, t target, m *store.Message) *ending {
+func (s *session) sendLater(id string, p permit, t target, m *store.Message) *ending {
 	tx, bad := s.open(id)
 	if bad != nil {
 		return bad
@@ -80,7 +81,7 @@ func (s *session) sendLater(id string, t target, m *store.Message) *ending {
 		return because(reasonTxBytes, "the open transactions of this session would hold %d bytes, the limit is %d",
 			s.txBytes+size, s.limits.TransactionBytes)
 	}
-	tx.sends = append(tx.sends, send{t, m})
+	tx.sends = append(tx.sends, send{p, t, m})
 	tx.bytes += size
 	s.txBytes += size
 	return nil
@@ -115,6 +116,14 @@ func (s *session) handleCommit(f *stompframe.Frame) *ending {
 	tx, bad := s.finished(f)
 	if bad != nil {
 		return bad
+	}
+	// What was permitted when it was sent may not be any more.
+	for _, x := range tx.sends {
+		if bad := s.recheck(x.by); bad != nil {
+			s.undo(tx)
+			s.unstall()
+			return bad
+		}
 	}
 	var ms []*store.Message
 	var acks []store.Delivery

@@ -15,7 +15,7 @@ var layers = [][]string{
 	{"store/ledger"},
 	{"store/memory", "store/bolt", "store/jetstream", "store/storetest"},
 	{"broker"},
-	{"broker/auth", "broker/admin", "transport"},
+	{"broker/auth", "broker/rules", "broker/admin", "transport"},
 	{"cmd/broker"},
 }
 
