@@ -16,7 +16,7 @@ import (
 // check judges what no single value shows: whether the values fit one another, and the files.
 func (c *Config) check() error {
 	for _, check := range []func() *Error{
-		c.checkListeners, c.checkCertificates, c.checkWeb, c.checkStore, c.checkHeartBeat, c.checkLimits, c.checkUsers, c.checkPolicies, c.checkOpen,
+		c.checkListeners, c.checkCertificates, c.checkWeb, c.checkStore, c.checkHeartBeat, c.checkLimits, c.checkUsers, c.checkRules, c.checkPolicies, c.checkOpen,
 	} {
 		if err := check(); err != nil {
 			return err

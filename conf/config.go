@@ -14,6 +14,8 @@ type Config struct {
 	Limits    Limits    `yaml:"limits"`
 	// Users may log in; with none, anyone who can reach a loopback address may.
 	Users []User `yaml:"users"`
+	// Rules say who may send and subscribe where; with none, whoever may connect may do anything.
+	Rules []Rule `yaml:"rules"`
 	// Policies say how destinations behave; the first that matches counts.
 	Policies []Policy `yaml:"policies"`
 	Log      Log      `yaml:"log"`

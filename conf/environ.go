@@ -13,6 +13,9 @@ const envPrefix = "GUDOK_"
 // gudok; they are not meant for us.
 var injected = regexp.MustCompile(`^GUDOK_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_.*)?)$`)
 
+// fileOnly are the lists of groups, which no variable can set.
+var fileOnly = regexp.MustCompile(`^GUDOK_(USERS|RULES|POLICIES)(_|$)`)
+
 func envName(key string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
@@ -46,8 +49,8 @@ func (c *Config) readEnviron(environ []string) error {
 
 func unknownVariable(name string, byName map[string]string) error {
 	problem := "no setting has this name"
-	if strings.HasPrefix(name, "GUDOK_USERS") {
-		problem = "users are set in the configuration file only"
+	if list := fileOnly.FindStringSubmatch(name); list != nil {
+		problem = strings.ToLower(list[1]) + " are set in the configuration file only"
 	} else if n := nearest(name, byName); n != "" {
 		problem = fmt.Sprintf("no setting has this name (did you mean %s?)", n)
 	}

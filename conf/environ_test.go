@@ -36,6 +36,7 @@ func TestEnvironFaults(t *testing.T) {
 		"GUDOK_LIMIT_BODY=1MiB":                     `GUDOK_LIMIT_BODY: no setting has this name (did you mean GUDOK_LIMITS_BODY?)`,
 		"GUDOK_NONSENSE=1":                          `GUDOK_NONSENSE: no setting has this name`,
 		"GUDOK_=1":                                  `GUDOK_: no setting has this name`,
+		"GUDOK_RULES=a":                             `GUDOK_RULES: rules are set in the configuration file only`,
 		"GUDOK_USERS=a":                             `GUDOK_USERS: users are set in the configuration file only`,
 		"GUDOK_HTTP=a":                              `GUDOK_HTTP: no setting has this name`,
 		"GUDOK_HTTP_ALLOWED_ORIGINS=a,,b":           `GUDOK_HTTP_ALLOWED_ORIGINS: element 2 is empty (remove it)`,

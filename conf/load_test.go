@@ -228,6 +228,14 @@ var faults = map[string]string{
 	"users:\n  - name: a\n    password_hash: secret": `gudok.yaml:3: users[0].password_hash: is not a bcrypt or argon2id hash (make one with: broker passwd)`,
 	"users:\n  - name: ' a'\n    password_hash: x":   `gudok.yaml:2: users[0].name: " a" is no name (at most 256 bytes, no blank at either end)`,
 	"users:\n- {name: a, password_hash: " + hash + "}\n- {name: a, password_hash: " + hash + "}": `gudok.yaml:3: users[1].name: "a" is the name of users[0] already (remove one)`,
+
+	// rules
+	"rules: [{send: [/topic/a]}]":                                           `gudok.yaml:1: rules[0].who: is missing or empty (write "*", NAME, group:NAME, claim:NAME=VALUE or anonymous)`,
+	"rules:\n  - who: a\n    sends: [/topic/a]":                             `gudok.yaml:3: rules[0].sends: no setting has this name (did you mean rules[0].send?)`,
+	"rules:\n  - who: a\n    send: /topic/a":                                `gudok.yaml:3: rules[0].send: is a list (write [a, b], or - a in lines of their own)`,
+	"rules:\n  - who: a\n    deny:\n      - \"\"":                           `gudok.yaml:4: rules[0].deny[0]: is empty (remove it)`,
+	"rules:\n  - who: *\n    send: [/topic/a]":                              `gudok.yaml:2: "*" is YAML that is not read here (quote it if it is text; anchors, aliases, tags and complex keys are refused)`,
+	"rules: [{who: a}]\nusers:\n- {name: a.b, password_hash: " + hash + "}": `gudok.yaml:3: users[0].name: "a.b" has a '.' in it, which separates segments of destinations: no user may have one where there are rules (rename the user)`,
 }
 
 func TestFaults(t *testing.T) {

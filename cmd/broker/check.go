@@ -5,13 +5,14 @@ import (
 	"io"
 	"os"
 
+	"github.com/gudokmq/gudok/broker"
 	"github.com/gudokmq/gudok/broker/auth"
 	"github.com/gudokmq/gudok/conf"
 )
 
 const checkHelp = `Check a configuration: the file, what the GUDOK_ variables of the environment
-override, and the certificates it names. Prints "ok", or one line that tells
-what to mend and where.
+override, and the certificates it names. Prints "ok", after a warning for each rule
+that nobody can match; or one line that tells what to mend and where.
 
 Usage: broker check -config FILE
 
@@ -28,8 +29,12 @@ func runCheck(args []string, stdout, stderr io.Writer) int {
 	if code, ok := f.parseNone(args); !ok {
 		return code
 	}
-	if _, err := configure(*path); err != nil {
+	c, err := configure(*path)
+	if err != nil {
 		return f.fail(err)
+	}
+	for _, w := range warnings(c) {
+		fmt.Fprintf(stderr, "warning: %s\n", oneLine(w.Error()))
 	}
 	fmt.Fprintln(stdout, "ok")
 	return exitOK
@@ -44,7 +49,13 @@ func configure(path string) (*conf.Config, error) {
 	if _, err := policies(c.Policies); err != nil {
 		return nil, err
 	}
+	if _, err := authorizer(c); err != nil {
+		return nil, err
+	}
 	for i, u := range c.Users {
+		if err := broker.CheckName(u.Name); err != nil {
+			return nil, c.Refuse(fmt.Sprintf("users[%d].name", i), err.Error())
+		}
 		if err := auth.Check(u.PasswordHash); err != nil {
 			return nil, c.Refuse(fmt.Sprintf("users[%d].password_hash", i), err.Error())
 		}

@@ -2,11 +2,14 @@ package main
 
 import (
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/gudokmq/gudok/broker"
 	"github.com/gudokmq/gudok/broker/auth"
+	"github.com/gudokmq/gudok/broker/rules"
 	"github.com/gudokmq/gudok/conf"
 	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
@@ -70,6 +73,26 @@ func authenticator(users []conf.User) (broker.Authenticator, error) {
 		list[i] = auth.User{Name: u.Name, PasswordHash: u.PasswordHash, Groups: u.Groups}
 	}
 	return auth.New(list)
+}
+
+// authorizer makes what decides by the rules, or nil if there are none. Its error is for the user.
+func authorizer(c *conf.Config) (broker.Authorizer, error) {
+	if len(c.Rules) == 0 {
+		return nil, nil
+	}
+	list := make([]rules.Rule, len(c.Rules))
+	for i, r := range c.Rules {
+		list[i] = rules.Rule(r)
+	}
+	r, err := rules.New(list)
+	var bad *rules.Error
+	switch {
+	case errors.As(err, &bad) && bad.Field == "who":
+		return nil, c.Refuse(fmt.Sprintf("rules[%d].who", bad.Rule), bad.Problem)
+	case errors.As(err, &bad):
+		return nil, c.Refuse(fmt.Sprintf("rules[%d].%s[%d]", bad.Rule, bad.Field, bad.Index), bad.Problem)
+	}
+	return r, err
 }
 
 func frameLimits(l conf.Limits) stompframe.Limits {

@@ -55,6 +55,9 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 	}
 	log := newLogger(c.Log, stderr)
 	slog.SetDefault(log)
+	for _, w := range warnings(c) {
+		log.Warn(w.Error())
+	}
 	signal.Ignore(syscall.SIGPIPE) // who reads the log may go; the drain must not end with that
 	warnOfFiles(log, c.Limits.Connections)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
@@ -153,6 +156,10 @@ func (d *daemon) build(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	may, err := authorizer(d.conf)
+	if err != nil {
+		return err
+	}
 	ps, err := policies(d.conf.Policies)
 	if err != nil {
 		return err
@@ -165,6 +172,7 @@ func (d *daemon) build(log *slog.Logger) error {
 		Engine:    engine,
 		Policies:  ps,
 		Auth:      users,
+		Rules:     may,
 		Limits:    limits(d.conf.Limits),
 		HeartBeat: heartBeat(d.conf.HeartBeat),
 		Logger:    log,

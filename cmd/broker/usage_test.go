@@ -86,6 +86,46 @@ func TestCheck(t *testing.T) {
 		`broker serve: GUDOK_TCP_LISTEN: ":61613" is open to other machines, and there are no users (set users, or listen on 127.0.0.1:61613)`)
 }
 
+// A rule that makes no sense is refused with its place; one that is for nobody is warned of.
+func TestCheckRules(t *testing.T) {
+	const user = "users:\n- {name: alice, groups: [staff], password_hash: $2a$10$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234}\n"
+	bad := write(t, "bad.yaml", user+"rules:\n- who: \"*\"\n  send: [/topic/a, /topic/**.b]\n")
+	who := write(t, "who.yaml", user+"rules:\n- {who: \"group:\"}\n")
+	name := write(t, "name.yaml", "users:\n- {name: a/b, password_hash: $2a$10$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234}\n")
+	for _, sub := range []string{"check", "serve"} {
+		oneLine(t, runProgram(t, sub, "-config", bad), 1, fmt.Sprintf(
+			`broker %s: %s:5: rules[0].send[1]: "/topic/**.b" has "**" before its end (it stands for any number of segments)`, sub, bad))
+		oneLine(t, runProgram(t, sub, "-config", who), 1, fmt.Sprintf(
+			`broker %s: %s:4: rules[0].who: "group:" names nobody (write *, NAME, group:NAME, claim:NAME=VALUE or anonymous)`, sub, who))
+		oneLine(t, runProgram(t, sub, "-config", name), 1, fmt.Sprintf(
+			`broker %s: %s:2: users[0].name: "a/b" has the character '/' in it`, sub, name))
+	}
+	odd := write(t, "odd.yaml", user+`rules:
+- {who: "*", send: [/topic/a]}
+- {who: alice, send: [/topic/a]}
+- {who: alcie, send: [/topic/a]}
+- {who: "group:staff", send: [/topic/a]}
+- {who: "group:boss", send: [/topic/a]}
+- {who: anonymous, send: [/topic/a]}
+- {who: "claim:a=b", send: [/topic/a]}
+- {who: alice}
+`)
+	r := runProgram(t, "check", "-config", odd)
+	want := strings.ReplaceAll(`warning: odd.yaml:6: rules[2].who: "alcie" is no user's name
+warning: odd.yaml:8: rules[4].who: no user is in the group "boss"
+warning: odd.yaml:9: rules[5].who: nobody can connect without a login
+warning: odd.yaml:10: rules[6].who: no user has claims
+warning: odd.yaml:11: rules[7]: grants nothing and denies nothing
+`, "odd.yaml", odd)
+	if r.code != 0 || r.stdout != "ok\n" || r.stderr != want {
+		t.Errorf("exit %d, %s\n got %s\nwant %s", r.code, r.stdout, r.stderr, want)
+	}
+	open := write(t, "open.yaml", "rules: [{who: alice, send: [/topic/a]}]\n")
+	if r := runProgram(t, "check", "-config", open); r.code != 0 || !strings.Contains(r.stderr, "no password is asked of anyone") {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestTakenPort(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
