@@ -25,10 +25,12 @@ type benchFlags struct {
 func (b *bench) parse(name string, args []string) ([]step, error) {
 	fs := flag.NewFlagSet("broker bench "+name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // faults are told in one line, by runBench
+	mib := 560 // of which 500 are alive
 	f := &benchFlags{Options: load.Options{Subs: 50, Pubs: 1, Size: 128, Duration: 5 * time.Second}}
 	switch name {
 	case "fanout":
 		f.traffic(fs)
+		fs.IntVar(&f.Topics, "topics", 0, "topics that messages go to in turn, each with 5 of the subscribers; 0: one for all")
 		fs.BoolVar(&f.bare, "bare", false, "measure the bare loop first, and print how the broker stands to it")
 	case "bare":
 		fs.IntVar(&f.Subs, "subs", f.Subs, "subscribers, a connection each")
@@ -73,12 +75,27 @@ func (b *bench) parse(name string, args []string) ([]step, error) {
 		fs.IntVar(&f.Conns, "n", f.Conns, "connections, 10000 at most")
 		fs.DurationVar(&f.Beat, "heartbeat", f.Beat, "heart-beat both ways; 0: none")
 		fs.StringVar(&f.Destination, "destination", "", "first part of the topics (default a fresh name)")
+	case "connect":
+		f.Conns, f.Rate = 2000, 200
+		f.feed(fs)
+		fs.IntVar(&f.Conns, "n", f.Conns, "connections open at a time")
+		fs.Float64Var(&f.Connects, "connects", 0, "connections per second; 0: as many as 64 make one after the other")
+	case "pause":
+		f.Subs, f.Rate, f.Conns, f.Topics, f.Duration = 10, 1000, 8000, 200, 15*time.Second
+		f.feed(fs)
+		fs.IntVar(&f.Conns, "n", f.Conns, "sessions at most")
+		fs.IntVar(&f.Topics, "topics", f.Topics, "subscriptions of each session")
+		fs.IntVar(&mib, "live", mib, "MiB that the broker is to grow by")
+	case "poll":
+		f.Subs, f.Rate = 100, 1000
+		f.feed(fs)
+		fs.DurationVar(&f.Every, "every", 0, "how often each client asks; 0: long polling")
 	case "all":
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(b.stdout, benchHelp)
 		return nil, flag.ErrHelp
 	default:
-		return nil, fmt.Errorf("unknown load %q: fanout, latency, queue, send, drain, disk, idle, bare or all", name)
+		return nil, fmt.Errorf("unknown load %q: fanout, latency, queue, send, drain, disk, idle, connect, pause, poll, bare or all", name)
 	}
 	f.common(fs)
 	fs.BoolVar(&b.json, "json", false, "print one JSON object per load")
@@ -93,6 +110,7 @@ func (b *bench) parse(name string, args []string) ([]step, error) {
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
+	f.Live = int64(mib) << 20
 	if err := f.finish(name); err != nil {
 		return nil, err
 	}
@@ -105,6 +123,7 @@ func (f *benchFlags) common(fs *flag.FlagSet) {
 	fs.StringVar(&f.login, "login", "", "login (default that of the URL)")
 	fs.StringVar(&f.passcode, "passcode", "", "passcode (default that of the URL)")
 	fs.StringVar(&f.host, "host", "", "host header of CONNECT (default that of the URL)")
+	fs.StringVar(&f.Log, "log", "", "`file` that a Gudok logs to, to tell its allocations and collections; SIGUSR1 asks for them")
 	fs.IntVar(&f.PID, "pid", 0, "broker's process; 0: the one that listens at the URL's port")
 	fs.DurationVar(&f.Duration, "duration", f.Duration, "how long each load is measured, 10m at most")
 }
@@ -125,6 +144,14 @@ func (f *benchFlags) sends(fs *flag.FlagSet) {
 	fs.DurationVar(&f.Warmup, "warmup", 0, "comes first, not measured (default a tenth of -duration, 1s at most; with -count none)")
 }
 
+// feed are the flags of messages at a fixed rate beside something else.
+func (f *benchFlags) feed(fs *flag.FlagSet) {
+	fs.IntVar(&f.Subs, "subs", f.Subs, "subscribers, a connection each")
+	fs.IntVar(&f.Size, "size", f.Size, "body in bytes, 32 at least")
+	fs.Float64Var(&f.Rate, "rate", f.Rate, "messages per second")
+	fs.DurationVar(&f.Warmup, "warmup", 0, "comes first, not measured (default a tenth of -duration, 1s at most)")
+}
+
 func (f *benchFlags) traffic(fs *flag.FlagSet) {
 	fs.IntVar(&f.Subs, "subs", f.Subs, "subscribers, a connection each")
 	fs.IntVar(&f.Pubs, "pubs", f.Pubs, "publishers, a connection each")
@@ -132,7 +159,7 @@ func (f *benchFlags) traffic(fs *flag.FlagSet) {
 	fs.Float64Var(&f.Rate, "rate", f.Rate, "messages per second of all publishers; 0: saturated")
 	fs.IntVar(&f.Batch, "batch", 0, "frames a saturating publisher puts into one write at most; 0: 16")
 	fs.IntVar(&f.Window, "window", 0, "messages publishers may be ahead of the slowest subscriber;\n"+
-		"0: 1000 or 512 KiB, whichever is less")
+		"0: 1000 or 512 KiB, whichever is less, and with -rate no bound")
 	fs.IntVar(&f.Receipts, "receipts", f.Receipts, "receipts a publisher may wait for; 0: none asked")
 	fs.StringVar(&f.Destination, "destination", "", "topic or queue (default a fresh name)")
 	fs.Int64Var(&f.Count, "count", 0, "messages to publish at most; 0: only -duration ends it")
@@ -158,8 +185,11 @@ func (f *benchFlags) finish(name string) error {
 	if f.Warmup == 0 && f.Count == 0 { // a count is measured from the first to the last
 		f.Warmup = min(f.Duration/10, time.Second)
 	}
-	if name == "latency" && f.Rate <= 0 {
-		return fmt.Errorf("-rate must be above 0 for latency")
+	if (name == "poll") != (t.Protocol == "polling") {
+		return fmt.Errorf("http:// URLs are for poll alone, and poll takes nothing else")
+	}
+	if (name == "latency" || name == "connect" || name == "pause" || name == "poll") && f.Rate <= 0 {
+		return fmt.Errorf("-rate must be above 0 for %s", name)
 	}
 	if f.PID == 0 {
 		f.PID, _ = load.Owner(t.Addr) // a broker elsewhere is loaded just the same
@@ -190,6 +220,12 @@ func (f *benchFlags) plan(name string) []step {
 		return []step{{load.Disk, o}}
 	case "idle":
 		return []step{{load.Idle, o}}
+	case "connect":
+		return []step{{load.Connect, o}}
+	case "pause":
+		return []step{{load.Pause, o}}
+	case "poll":
+		return []step{{load.Poll, o}}
 	}
 	with := func(change func(*load.Options)) load.Options {
 		o := o

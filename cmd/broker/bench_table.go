@@ -18,8 +18,11 @@ func printBench(w io.Writer, reports []load.Report) error {
 			fmt.Fprintf(w, "%s  %s\n", r.URL, r.Server)
 		}
 		cols, row := messageRow(r)
-		if r.Bench == "idle" {
+		switch r.Bench {
+		case "idle":
 			cols, row = idleRow(r)
+		case "connect", "pause":
+			cols, row = besideRow(r)
 		}
 		if cols != head {
 			if head != "" {
@@ -38,7 +41,10 @@ func messageRow(r *load.Report) (cols, row string) {
 	if r.Ack != "" {
 		name += " " + r.Ack
 	}
-	cols = "load\tpubs×subs\tbytes\tbatch\tmessages\tper s\tbroker µs\twrites\t× limit\t× bare\tclient µs\tp50 µs\tp99 µs\tp999 µs\tlost\tdoubled\tdisordered\t"
+	if r.Topics > 0 {
+		name += fmt.Sprintf(" %d topics", r.Topics)
+	}
+	cols = "load\tpubs×subs\tbytes\tbatch\tmessages\tper s\tbroker µs\twrites\tallocs\t× limit\t× bare\tclient µs\tp50 µs\tp99 µs\tp999 µs\tlost\tdoubled\tdisordered\t"
 	batch := fmt.Sprint(r.Batch)
 	if r.Receipts > 0 {
 		name += fmt.Sprintf(" %d outstanding", r.Receipts)
@@ -46,9 +52,9 @@ func messageRow(r *load.Report) (cols, row string) {
 	if r.Rate > 0 {
 		batch = fmt.Sprintf("%g/s", r.Rate)
 	}
-	row = fmt.Sprintf("%s\t%d×%d\t%d\t%s\t%d\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s",
+	row = fmt.Sprintf("%s\t%d×%d\t%d\t%s\t%d\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s",
 		name, r.Pubs, r.Subs, r.Size, batch, r.Delivered, r.PerSecond, figure(r.BrokerCPU), figure(r.BrokerWrites),
-		figure(r.TimesLimit), figure(r.TimesBare), figure(r.ClientCPU), delays(r.Latency), r.Lost, r.Duplicates, r.Misordered, note(r))
+		figure(r.Allocs), figure(r.TimesLimit), figure(r.TimesBare), figure(r.ClientCPU), delays(r.Latency), r.Lost, r.Duplicates, r.Misordered, note(r))
 	return cols, row
 }
 
@@ -58,6 +64,28 @@ func idleRow(r *load.Report) (cols, row string) {
 		figure(r.BrokerCPU), delays(r.Latency), figure(r.RssAnon), r.Seconds, figure(r.IdleCPU), r.BeatsIn, r.BeatsOut,
 		r.Dropped, note(r))
 	return cols, row
+}
+
+// besideRow is a load at a fixed rate, alone and beside something else.
+func besideRow(r *load.Report) (cols, row string) {
+	cols = "load\tconnections\tconnects/s\tmessages/s\tp50 µs\tp99 µs\tp999 µs\tmax µs\talone p50\tp99\tp999\tmax\tbroker MiB\tlive MiB\tcollections\tpauses > 5 ms\tlost\tdoubled\tdisordered\t"
+	row = fmt.Sprintf("%s\t%d\t%.0f\t%.0f\t%s\t%s\t%s\t%s\t%.0f\t%.0f\t%d\t%s\t%d\t%d\t%d\t%s", r.Bench, r.Conns, r.Connects, r.PerSecond,
+		delays(r.Latency), most(r.Latency), delays(r.Quiet), most(r.Quiet), r.BrokerPeak, r.HeapLive, r.Cycles, pauses(r.Pauses), r.Lost, r.Duplicates, r.Misordered, note(r))
+	return cols, row
+}
+
+func most(l *load.Latency) string {
+	if l == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f", l.Max)
+}
+
+func pauses(n *int64) string {
+	if n == nil {
+		return "-"
+	}
+	return fmt.Sprint(*n)
 }
 
 // figure prints what was measured, or a dash.

@@ -23,6 +23,7 @@ import (
 
 const serveHelp = `Run the broker until it is told to stop (SIGTERM or Ctrl-C). It then drains:
 sessions are closed in order within ten seconds; a second signal ends it at once.
+SIGUSR1 puts a line of runtime figures (goroutines, heap, allocations) into the log.
 
 Usage: broker [serve] [-config FILE]
 
@@ -64,6 +65,7 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	// The first signal drains; from then on the next one has its usual effect.
 	context.AfterFunc(ctx, stop)
+	asked := debugSignals()
 	d, err := start(c, log)
 	if err != nil {
 		return f.fail(err)
@@ -72,6 +74,7 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 	tuning, tuned := context.WithCancel(context.Background())
 	var tuner sync.WaitGroup
 	tuner.Go(func() { tuneGC(tuning) })
+	tuner.Go(func() { tellRuntime(tuning, asked, log) })
 	failed := d.wait(ctx)
 	tuned()
 	tuner.Wait()

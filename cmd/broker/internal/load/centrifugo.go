@@ -47,7 +47,7 @@ func (centrifugo) subscribe(_ int, channel, _, _ string, _ bool) []byte {
 
 func (centrifugo) template(o Options, pub int) *template {
 	body := make([]byte, o.Size)
-	whole := command(commandPublish, appendField(appendField(nil, channelField, []byte(o.Destination)), publishData, body))
+	whole := command(commandPublish, appendField(appendField(nil, channelField, []byte(o.name())), publishData, body))
 	return newTemplate(string(whole[:len(whole)-o.Size]), "", o.Size, pub)
 }
 

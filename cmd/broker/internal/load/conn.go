@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,11 +28,14 @@ type conn struct {
 	server string // what the broker calls itself
 
 	// Owned by the goroutine in run, and before it by dial.
-	buf  []byte // read buffer; buf[:have] is not yet scanned
-	have int
-	scan scanner
-	now  int64 // clock at the latest read
-	pong bool  // a ping has to be answered
+	buf    []byte // read buffer; buf[:have] is not yet scanned
+	have   int
+	scan   scanner
+	now    int64  // clock at the latest read
+	pong   bool   // a ping has to be answered
+	cursor []byte // where a client that polls begins
+
+	took, wrote atomic.Int64 // bytes at the socket
 
 	// Guarded by mu: the writing side.
 	mu   sync.Mutex
@@ -44,13 +48,15 @@ type dialOptions struct {
 	Target
 	beat   time.Duration // heart-beat both ways; 0: none
 	buffer int           // read buffer in bytes
+	spread bool          // connections come from several loopback addresses, by source
+	source int
 }
 
 // dial connects, upgrades, and logs in.
 func dial(ctx context.Context, o dialOptions) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTime)
 	defer cancel()
-	nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", o.Addr)
+	nc, err := o.dialer().DialContext(ctx, "tcp", o.Addr)
 	if err != nil {
 		return nil, err
 	}
@@ -67,11 +73,9 @@ func dial(ctx context.Context, o dialOptions) (*conn, error) {
 
 func (c *conn) login(o dialOptions) error {
 	if c.ws {
-		early, err := handshake(c.nc, o.Target)
-		if err != nil {
+		if err := c.handshake(o.Target); err != nil {
 			return err
 		}
-		c.have = copy(c.buf, early)
 	}
 	if err := c.speaks.login(c, o); err != nil {
 		return fmt.Errorf("log in: %w", err)
@@ -86,9 +90,11 @@ func (c *conn) subscribe(ctx context.Context, destination, ack, extra string) er
 	if err := c.send(c.speaks.subscribe(0, destination, ack, extra, true)); err != nil {
 		return fmt.Errorf("write subscription: %w", err)
 	}
-	if _, err := c.await('R'); err != nil {
+	f, err := c.await('R')
+	if err != nil {
 		return fmt.Errorf("subscribe to %s: %w", destination, err)
 	}
+	c.cursor = field1(f.head, "\r\nCursor: ")
 	return nil
 }
 
@@ -97,35 +103,46 @@ func (c *conn) subscribeBlind(destination, ack, extra string) error {
 	return c.send(c.speaks.subscribe(0, destination, ack, extra, false))
 }
 
-// await reads until one frame of that kind has come and returns a copy of it; frames that
-// were packed behind it are an error, because they would be lost.
-func (c *conn) await(kind byte) (frame, error) {
-	var got []frame
+// await reads until one frame of that kind has come and returns a copy of it; frames that were
+// packed behind it are an error, because they would be lost.
+func (c *conn) await(kind byte) (first frame, err error) {
+	return first, c.awaitEach(kind, 1, func(f *frame) {
+		first = frame{f.kind, append([]byte(nil), f.head...), append([]byte(nil), f.body...)}
+	})
+}
+
+// awaitAll reads until n frames of that kind have come.
+func (c *conn) awaitAll(kind byte, n int) error { return c.awaitEach(kind, n, func(*frame) {}) }
+
+func (c *conn) awaitEach(kind byte, n int, on func(*frame)) error {
+	var fault error
 	c.scan.on = func(f *frame) {
-		if f.kind == 'P' {
+		switch {
+		case f.kind == 'P':
 			c.pong = true
-			return
+		case f.kind == 'E':
+			fault = c.speaks.fault(f)
+		case f.kind != kind || n == 0:
+			fault = fmt.Errorf("unexpected frame %.40q", f.head)
+		default:
+			n--
+			on(f)
 		}
-		got = append(got, frame{f.kind, append([]byte(nil), f.head...), append([]byte(nil), f.body...)})
 	}
 	c.nc.SetReadDeadline(time.Now().Add(connectTime))
 	defer c.nc.SetReadDeadline(time.Time{})
 	for {
 		if err := c.drain(); err != nil {
-			return frame{}, err
+			return err
 		}
-		if len(got) > 0 {
-			f := got[0]
-			if f.kind == 'E' {
-				return f, c.speaks.fault(&f)
-			}
-			if f.kind != kind || len(got) > 1 {
-				return f, fmt.Errorf("unexpected frame %.40q", got[len(got)-1].head)
-			}
-			return f, c.answer()
+		if fault != nil {
+			return fault
+		}
+		if n == 0 {
+			return c.answer()
 		}
 		if err := c.read(); err != nil {
-			return frame{}, err
+			return err
 		}
 	}
 }
@@ -183,6 +200,7 @@ func (c *conn) read() error {
 	}
 	n, err := c.nc.Read(c.buf[c.have:])
 	c.have += n
+	c.took.Add(int64(n))
 	c.now = clock()
 	if n > 0 {
 		return nil
@@ -264,6 +282,7 @@ func (c *conn) envelop(key uint32, dst, p []byte) (uint32, []byte) {
 
 // flush writes wbuf. Callers hold mu; the writer of a load client may wait for its broker.
 func (c *conn) flush() error {
+	c.wrote.Add(int64(len(c.wbuf)))
 	_, err := c.nc.Write(c.wbuf)
 	return err
 }
@@ -275,6 +294,17 @@ func (c *conn) leave() {
 	if bye := c.speaks.bye(); bye == nil || c.send(bye) != nil { // a broken connection has no good-bye
 		c.nc.SetReadDeadline(time.Now())
 	}
+}
+
+// hangUp closes as a browser does that leaves a page: with a close frame, waiting for nothing.
+func (c *conn) hangUp() {
+	if c.ws {
+		c.mu.Lock()
+		c.wbuf = appendMasked(c.wbuf[:0], opClose, c.key, []byte{1001 >> 8, 1001 & 0xff})
+		_ = c.flush() // it is closed in any case
+		c.mu.Unlock()
+	}
+	c.close()
 }
 
 func (c *conn) close() { c.nc.Close() }

@@ -33,6 +33,10 @@ func (t Target) speaks() dialect {
 		return centrifugo{}
 	case "bare":
 		return bare{}
+	case "polling":
+		return polling{}
+	case "feeding":
+		return feeding{}
 	}
 	return stomp{}
 }

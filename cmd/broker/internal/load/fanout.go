@@ -1,8 +1,11 @@
 package load
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+)
 
-// Fanout publishes to one topic with many subscribers. The report is of use even with an error,
+// Fanout publishes to one topic with many subscribers, or to many topics in turn. The report is of use even with an error,
 // which is the first fault met; ctx ending early is none.
 func Fanout(ctx context.Context, o Options) (Report, error) {
 	rep := Report{Bench: "fanout", URL: o.URL}
@@ -18,6 +21,7 @@ func Fanout(ctx context.Context, o Options) (Report, error) {
 	if o.Rate > 0 {
 		rep.Bench = "latency"
 	}
+	rep.Topics = o.Topics
 	r := &run{}
 	for i := range o.Subs {
 		r.subs = append(r.subs, newReceiver(r, o, i))
@@ -29,10 +33,23 @@ func Fanout(ctx context.Context, o Options) (Report, error) {
 		}
 		return low
 	})
+	if o.Topics > 0 {
+		var total atomic.Int64
+		fan := int64(o.spread().fan)
+		r.gate = newGate(int64(o.Window)*fan, total.Load)
+		r.gate.each = fan
+		for _, s := range r.subs {
+			s.total = &total
+		}
+	}
 	for i := range o.Pubs {
 		r.pubs = append(r.pubs, newPublisher(r, o, i))
 	}
 	err = messages(ctx, o, r, &rep)
+	if o.Topics > 0 {
+		o.spread().judge(r, &rep)
+		return rep, err
+	}
 	// Every subscriber has to have seen each publisher's numbers from 0 on, one by one.
 	for _, s := range r.subs {
 		for i, p := range r.pubs {

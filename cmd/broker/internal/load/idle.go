@@ -26,7 +26,7 @@ func Idle(ctx context.Context, o Options) (Report, error) {
 	l := &idlers{all: make([]*conn, o.Conns), times: make([]histogram, shards)}
 	defer l.close()
 
-	before := l.sample(o.PID)
+	before := l.sample(o)
 	err = parallel(ctx, o.Conns, connectors, func(i int) error {
 		begin := clock()
 		c, err := dial(ctx, d)
@@ -42,7 +42,7 @@ func Idle(ctx context.Context, o Options) (Report, error) {
 		l.read(c)
 		return nil
 	})
-	made := l.sample(o.PID)
+	made := l.sample(o)
 	rep.Server = l.server()
 	rep.perMessage(before, made)
 	rep.Conns, rep.Connects, rep.Delivered, rep.PerSecond = int(rep.Delivered), rep.PerSecond, 0, 0
@@ -55,7 +55,7 @@ func Idle(ctx context.Context, o Options) (Report, error) {
 		return rep, err
 	}
 	l.hold(ctx, o)
-	after := l.sample(o.PID)
+	after := l.sample(o)
 	rep.Interrupted = ctx.Err() != nil
 	rep.Seconds = time.Duration(after.at - made.at).Seconds()
 	rep.BeatsIn, rep.BeatsOut, rep.Dropped = l.beatsIn.Load(), l.beatsOut, l.dropped.Load()
@@ -81,9 +81,9 @@ type idlers struct {
 	beatsOut int64 // owned by hold
 }
 
-func (l *idlers) sample(pid int) sample {
+func (l *idlers) sample(o Options) sample {
 	s := sample{at: clock(), count: l.made.Load()}
-	s.usage(pid)
+	s.usage(o)
 	return s
 }
 

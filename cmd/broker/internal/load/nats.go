@@ -44,7 +44,7 @@ func (nats) subscribe(id int, subject, _, _ string, answer bool) []byte {
 }
 
 func (nats) template(o Options, pub int) *template {
-	return newTemplate("PUB "+o.Destination+" "+strconv.Itoa(o.Size)+"\r\n", "\r\n", o.Size, pub)
+	return newTemplate("PUB "+o.name()+" "+strconv.Itoa(o.Size)+"\r\n", "\r\n", o.Size, pub)
 }
 
 // one reads MSG subject sid [reply] size, or a line.

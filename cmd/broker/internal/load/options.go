@@ -13,9 +13,14 @@ type Options struct {
 	URL string
 	// PID is the broker's process for CPU and memory; 0: not measured.
 	PID int
+	// Log is the file the process logs to, if it is a Gudok that is to tell its allocations.
+	Log string
 
 	// Destination is where messages go; empty: a fresh /topic/bench… or /queue/bench… name.
 	Destination string
+	// Topics is how many topics Fanout spreads its messages over; 0: one, which all subscribe to. With
+	// more, each is subscribed by five of the subscribers.
+	Topics int
 	// Subs and Pubs are how many connections subscribe and publish, at least 1 each.
 	Subs, Pubs int
 	// Size is the body in bytes, at least 32.
@@ -25,7 +30,8 @@ type Options struct {
 	// Batch is how many SEND frames a saturating publisher puts into one write at most; 0: 16.
 	Batch int
 	// Window is how many messages publishers may be ahead of the slowest subscriber (of all
-	// acknowledgements in a queue); 0: 1,000 messages or 512 KiB, whichever is less.
+	// acknowledgements in a queue); 0: 1,000 messages or 512 KiB, whichever is less, and with Rate
+	// whatever it takes.
 	Window int
 	// Receipts is how many unanswered receipts a publisher may have; 0: it asks for none.
 	Receipts int
@@ -44,15 +50,26 @@ type Options struct {
 	Conns int
 	Beat  time.Duration
 
+	// Connects is how many connections a second Connect tries; 0: as many as it can.
+	Connects float64
+	// Live is by how many bytes the sessions of Pause make the broker grow.
+	Live int64
+
+	// Every is how often each client of Poll asks; 0: long polling.
+	Every time.Duration
+
 	// Warmup comes before Duration, which is measured; Drain is how long nothing may arrive
 	// before missing messages count as lost (0: 3 s).
 	Warmup, Duration, Drain time.Duration
 	// Count stops publishing after so many messages; 0: only Duration does.
 	Count int64
+
+	held bool // publishers wait for the window; set by check
 }
 
 const (
-	maxConns    = 10000
+	maxConns    = 12000
+	maxTopics   = 100000
 	maxDuration = 10 * time.Minute
 	maxBody     = 16 << 20
 )
@@ -67,6 +84,7 @@ func (o Options) check(prefix string) (Options, error) {
 	if o.Destination == "" {
 		o.Destination = fmt.Sprintf("%sbench-%08x", prefix, rand.Uint32())
 	}
+	o.held = o.held || o.Rate == 0 || o.Window > 0
 	o.Drain = or(o.Drain, 3*time.Second)
 	o.Batch = or(o.Batch, 16)
 	o.Window = or(o.Window, max(16, min(1000, 512<<10/(o.Size+256))))
@@ -78,8 +96,14 @@ func (o Options) check(prefix string) (Options, error) {
 	case o.Conns == 0 && (o.Size < minBody || o.Size > maxBody):
 		return o, fmt.Errorf("size must be %d to %d bytes", minBody, maxBody)
 	case o.Pubs > 1<<(4*pubLen)-1 || o.Rate < 0 || o.Batch < 1 || o.Window < 1 || o.Receipts < 0 ||
-		o.Prefetch < 0 || o.Subs < 0 || o.Pubs < 0 || o.Count < 0 || o.Conns < 0 || o.Beat < 0 || o.Warmup < 0:
+		o.Prefetch < 0 || o.Subs < 0 || o.Pubs < 0 || o.Count < 0 || o.Conns < 0 || o.Beat < 0 || o.Warmup < 0 || o.Every < 0 ||
+		o.Topics < 0 || o.Topics > maxTopics:
 		return o, fmt.Errorf("a number is out of range")
+	}
+	if o.Log != "" {
+		if _, err := ask(o.PID, o.Log); err != nil {
+			return o, err
+		}
 	}
 	o.Batch = min(o.Batch, o.Window)
 	if o.Receipts > 0 {

@@ -31,7 +31,10 @@ type publisher struct {
 
 func newPublisher(r *run, o Options, i int) *publisher {
 	p := &publisher{r: r, rate: o.Rate / float64(o.Pubs)}
-	p.t = o.speaks().template(o, i)
+	if o.Protocol == "polling" {
+		o.Protocol = "feeding"
+	}
+	p.t = o.speaks().template(o, i).spread(o)
 	if o.Count > 0 {
 		p.max = o.Count / int64(o.Pubs)
 		if int64(i) < o.Count%int64(o.Pubs) {
@@ -83,7 +86,7 @@ func (p *publisher) publish(ctx context.Context) error {
 			n = min(n, p.max-seq)
 		}
 		n = max(n, 1)
-		if p.rate == 0 && !p.r.gate.acquire(ctx, n) {
+		if p.r.o.held && !p.r.gate.acquire(ctx, n) {
 			return nil
 		}
 		if p.receipts != nil && !p.receipts.acquire(ctx, n) {

@@ -75,6 +75,7 @@ func (s *receiver) after() error {
 		s.id = s.id[:0]
 	}
 	if len(s.out) > 0 {
+		s.c.wrote.Add(int64(len(s.out)))
 		_, err := s.c.nc.Write(s.out)
 		s.out = s.out[:0]
 		if err != nil {

@@ -9,12 +9,13 @@ type Report struct {
 	URL    string `json:"url"`
 	Server string `json:"server,omitempty"`
 
-	Subs  int     `json:"subs,omitempty"`
-	Pubs  int     `json:"pubs,omitempty"`
-	Size  int     `json:"size,omitempty"`
-	Rate  float64 `json:"rate,omitempty"`
-	Batch int     `json:"batch,omitempty"`
-	Ack   string  `json:"ack,omitempty"`
+	Subs   int     `json:"subs,omitempty"`
+	Topics int     `json:"topics,omitempty"`
+	Pubs   int     `json:"pubs,omitempty"`
+	Size   int     `json:"size,omitempty"`
+	Rate   float64 `json:"rate,omitempty"`
+	Batch  int     `json:"batch,omitempty"`
+	Ack    string  `json:"ack,omitempty"`
 	// Receipts is how many each publisher may wait for; in a report of Send alone.
 	Receipts int `json:"receipts,omitempty"`
 
@@ -27,12 +28,29 @@ type Report struct {
 	BrokerCPU    *float64 `json:"broker_cpu_us,omitempty"`
 	ClientCPU    *float64 `json:"client_cpu_us,omitempty"`
 	BrokerWrites *float64 `json:"broker_writes,omitempty"`
+	// BrokerShare is the broker's CPU time in percent of one core.
+	BrokerShare *float64 `json:"broker_cpu_percent,omitempty"`
+	// Took and Wrote are bytes at the subscribers' sockets per delivery.
+	Took  float64 `json:"bytes_received,omitempty"`
+	Wrote float64 `json:"bytes_sent,omitempty"`
+	// Every is how often clients polled, in seconds; 0 in a report of Poll is long polling.
+	Every float64 `json:"every,omitempty"`
+	// Allocs is allocations of the broker per delivery (idle: per connection made), Cycles its garbage
+	// collections in the span, Pauses those of their pauses that took 5 ms or more, HeapLive what the
+	// latest found alive, in MiB.
+	Allocs   *float64 `json:"broker_allocs,omitempty"`
+	Cycles   int64    `json:"gc_cycles,omitempty"`
+	Pauses   *int64   `json:"gc_pauses_5ms,omitempty"`
+	HeapLive float64  `json:"broker_heap_live_mib,omitempty"`
 	// TimesLimit and TimesBare are BrokerCPU as a multiple of what the bare loop of the same run spent
 	// when it wrote batches, and when it wrote each message alone.
 	TimesLimit *float64 `json:"times_batch_limit,omitempty"`
 	TimesBare  *float64 `json:"times_bare_loop,omitempty"`
 	// Latency is from before the SEND to after the read (idle: one connect with subscribe).
 	Latency *Latency `json:"latency,omitempty"`
+
+	// Quiet is Latency before the connecting of Connect, or without the sessions of Pause.
+	Quiet *Latency `json:"quiet_latency,omitempty"`
 
 	// Published is everything sent, warm-up included; the rest judges all of it.
 	Published  int64 `json:"published,omitempty"`
@@ -61,12 +79,14 @@ func (r *Report) Sound() bool {
 
 // sample is all counters at one moment.
 type sample struct {
-	at     int64
-	count  int64
-	broker usage
-	known  bool // broker was measured
-	client usage
-	self   bool // client was measured
+	at          int64
+	count       int64
+	broker      usage
+	known       bool // broker was measured
+	client      usage
+	self        bool       // client was measured
+	took, wrote int64      // bytes at the subscribers' sockets
+	gc          *goRuntime // what the broker told, if it was asked
 }
 
 // perMessage fills the figures between two samples.
@@ -78,13 +98,22 @@ func (r *Report) perMessage(a, b sample) {
 	}
 	n := float64(r.Delivered)
 	r.PerSecond = n / r.Seconds
+	r.Took, r.Wrote = float64(b.took-a.took)/n, float64(b.wrote-a.wrote)/n
 	if a.known && b.known {
+		share := 100 * (b.broker.cpu - a.broker.cpu).Seconds() / r.Seconds
+		r.BrokerShare = &share
 		r.BrokerCPU = micros(b.broker.cpu-a.broker.cpu, n)
 		if a.broker.writes >= 0 && b.broker.writes >= 0 {
 			w := float64(b.broker.writes-a.broker.writes) / n
 			r.BrokerWrites = &w
 		}
 		r.BrokerPeak = float64(b.broker.rssAnon) / (1 << 20)
+	}
+	if a.gc != nil && b.gc != nil {
+		allocs := float64(b.gc.mallocs-a.gc.mallocs) / n
+		r.Allocs = &allocs
+		pauses := b.gc.over5ms - a.gc.over5ms
+		r.Cycles, r.Pauses, r.HeapLive = b.gc.cycles-a.gc.cycles, &pauses, float64(b.gc.heapLive)/(1<<20)
 	}
 	if a.self && b.self {
 		r.ClientCPU = micros(b.client.cpu-a.client.cpu, n)

@@ -41,8 +41,12 @@ func messages(ctx context.Context, o Options, r *run, rep *Report) error {
 	if err := r.connect(ctx, rep); err != nil {
 		return err
 	}
-	for _, s := range r.subs {
-		r.start(s.c, s.on, s.after)
+	for i, s := range r.subs {
+		if o.Protocol == "polling" {
+			r.read(func() error { return s.poll(i) })
+		} else {
+			r.start(s.c, s.on, s.after)
+		}
 	}
 	before := r.sample()
 	r.recording.Store(o.Warmup == 0)
@@ -111,6 +115,9 @@ func (r *run) connect(ctx context.Context, rep *Report) error {
 			return fmt.Errorf("connect subscriber: %w", err)
 		}
 		r.subs[i].c = c
+		if r.o.Topics > 0 {
+			return c.subscribeAll(ctx, r.o.spread().names(r.o.Destination, i))
+		}
 		if len(r.pubs) == 0 {
 			return c.subscribeBlind(r.o.Destination, r.o.Ack, extra)
 		}
@@ -118,6 +125,9 @@ func (r *run) connect(ctx context.Context, rep *Report) error {
 	})
 	if err != nil {
 		return err
+	}
+	if d.Protocol == "polling" {
+		d.Protocol = "feeding"
 	}
 	err = parallel(ctx, len(r.pubs), 32, func(i int) error {
 		c, err := dial(ctx, d)
@@ -158,8 +168,13 @@ func parallel(ctx context.Context, n, width int, f func(int) error) error {
 
 // start reads c in a goroutine until it ends.
 func (r *run) start(c *conn, on func(*frame), after func() error) {
+	r.read(func() error { return c.run(on, after) })
+}
+
+// read runs what reads a connection in a goroutine until it ends.
+func (r *run) read(f func() error) {
 	r.readers.Go(func() {
-		if err := c.run(on, after); err != nil && !r.ending.Load() {
+		if err := f(); err != nil && !r.ending.Load() {
 			r.fail(err)
 		}
 	})
@@ -167,13 +182,21 @@ func (r *run) start(c *conn, on func(*frame), after func() error) {
 
 func (r *run) sample() sample {
 	s := sample{at: clock(), count: r.progress()}
-	s.usage(r.o.PID)
+	for _, rcv := range r.subs {
+		s.took, s.wrote = s.took+rcv.c.took.Load(), s.wrote+rcv.c.wrote.Load()
+	}
+	s.usage(r.o)
 	return s
 }
 
-// usage adds what broker and client have used so far.
-func (s *sample) usage(pid int) {
-	var err error
+// usage adds what broker and client have used so far. A broker that does not tell has no figures.
+func (s *sample) usage(o Options) {
+	pid, err := o.PID, error(nil)
+	if o.Log != "" && pid > 0 {
+		if told, err := ask(pid, o.Log); err == nil {
+			s.gc = &told
+		}
+	}
 	if pid > 0 {
 		s.broker, err = measure(pid)
 		s.known = err == nil
@@ -207,7 +230,10 @@ func (r *run) drain() {
 	t := time.NewTicker(2 * time.Millisecond)
 	defer t.Stop()
 	fan := int64(1)
-	if r.o.Ack == "" && len(r.subs) > 0 {
+	switch {
+	case r.o.Topics > 0:
+		fan = int64(r.o.spread().fan)
+	case r.o.Ack == "" && len(r.subs) > 0:
 		fan = int64(len(r.subs))
 	}
 	last, since := int64(-1), time.Now()

@@ -1,6 +1,10 @@
 package load
 
-import "time"
+import (
+	"bytes"
+	"fmt"
+	"time"
+)
 
 // start is the zero of clock.
 var start = time.Now()
@@ -59,6 +63,8 @@ type template struct {
 	frame   []byte
 	body    int // offset of the body
 	receipt int // offset of the receipt's digits; 0: no receipt
+	topic   int // offset of the topic's digits, if there are several
+	topics  int64
 }
 
 // newTemplate makes the template of one publisher from what comes before and after the body; size
@@ -73,12 +79,31 @@ func newTemplate(head, tail string, size, pub int) *template {
 	return t
 }
 
+// spread makes it go to several topics in turn; the frame has been made for the name of the first.
+func (t *template) spread(o Options) *template {
+	if o.Topics > 0 {
+		t.topic, t.topics = bytes.Index(t.frame, []byte(o.name()))+len(o.name())-topicDigits, int64(o.Topics)
+	}
+	return t
+}
+
+// name is the destination as a template is made for it.
+func (o Options) name() string {
+	if o.Topics > 0 {
+		return fmt.Sprintf("%s.%0*x", o.Destination, topicDigits, 0)
+	}
+	return o.Destination
+}
+
 // fill returns the frame of that sequence number, valid until the next call.
 func (t *template) fill(seq, sent int64) []byte {
 	putHex(t.frame[t.body+seqAt:][:seqLen], seq)
 	putHex(t.frame[t.body+timeAt:][:timeLen], sent)
 	if t.receipt > 0 {
 		putHex(t.frame[t.receipt:][:seqLen], seq)
+	}
+	if t.topics > 0 {
+		putHex(t.frame[t.topic:][:topicDigits], seq%t.topics)
 	}
 	return t.frame
 }

@@ -46,7 +46,7 @@ func (stomp) subscribe(id int, destination, ack, extra string, answer bool) []by
 }
 
 func (stomp) template(o Options, pub int) *template {
-	head := "SEND\ndestination:" + o.Destination + "\ncontent-length:" + strconv.Itoa(o.Size) + "\n"
+	head := "SEND\ndestination:" + o.name() + "\ncontent-length:" + strconv.Itoa(o.Size) + "\n"
 	if o.Persistent != "" {
 		head += "persistent:" + o.Persistent + "\n"
 	}

@@ -24,7 +24,7 @@ type Target struct {
 }
 
 // ParseTarget reads ws://host:port/path, stomp://host:port or tcp://host:port; for brokers to compare
-// with also nats+ws://, centrifugo+ws:// and nats://. A missing port is 80 for ws and 61613
+// with also nats+ws://, centrifugo+ws:// and nats://, and http:// for Poll. A missing port is 80 for ws and 61613
 // otherwise; a missing path is /ws. TLS is not spoken.
 func ParseTarget(raw string) (Target, error) {
 	u, err := url.Parse(raw)
@@ -36,6 +36,8 @@ func ParseTarget(raw string) (Target, error) {
 	switch u.Scheme {
 	case "nats+ws", "centrifugo+ws":
 		t.Protocol, t.WebSocket, port = strings.TrimSuffix(u.Scheme, "+ws"), true, "80"
+	case "http":
+		t.Protocol, port = "polling", "80"
 	case "nats":
 		t.Protocol, port = "nats", "4222"
 	case "ws":

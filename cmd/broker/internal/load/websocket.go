@@ -1,15 +1,12 @@
 package load
 
 import (
-	"bufio"
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"net/url"
 )
 
 // WebSocket opcodes (RFC 6455, section 11.8).
@@ -21,30 +18,35 @@ const (
 	opPong   = 10
 )
 
-// handshake upgrades nc (RFC 6455, section 4.1) and returns what came after the response.
-func handshake(nc net.Conn, t Target) (early []byte, err error) {
+// handshake upgrades the connection (RFC 6455, section 4.1); what comes after the response stays in
+// the read buffer.
+func (c *conn) handshake(t Target) error {
 	var nonce [16]byte
 	rand.Read(nonce[:])
-	offer := ""
-	if p := t.speaks().subprotocol(); p != "" {
-		offer = "Sec-WebSocket-Protocol: " + p + "\r\n"
+	req := append(c.wbuf[:0], "GET "+t.Path+" HTTP/1.1\r\nHost: "+t.Addr+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "...)
+	req = append(base64.StdEncoding.AppendEncode(req, nonce[:]), "\r\n"...)
+	if p := c.speaks.subprotocol(); p != "" {
+		req = append(req, "Sec-WebSocket-Protocol: "+p+"\r\n"...)
 	}
-	_, err = fmt.Fprintf(nc, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n",
-		t.Path, t.Addr, base64.StdEncoding.EncodeToString(nonce[:]), offer)
-	if err != nil {
-		return nil, fmt.Errorf("write handshake: %w", err)
+	c.wbuf = append(req, "\r\n"...)
+	if err := c.flush(); err != nil {
+		return fmt.Errorf("write handshake: %w", err)
 	}
-	br := bufio.NewReaderSize(nc, 1024)
-	resp, err := http.ReadResponse(br, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: t.Path}})
-	if err != nil {
-		return nil, fmt.Errorf("read handshake: %w", err)
+	for {
+		if err := c.read(); err != nil {
+			return fmt.Errorf("read handshake: %w", err)
+		}
+		head, rest, whole := bytes.Cut(c.buf[:c.have], []byte("\r\n\r\n"))
+		if !whole {
+			continue
+		}
+		if line, _, _ := bytes.Cut(head, []byte("\r\n")); !bytes.HasPrefix(line, []byte("HTTP/1.1 101 ")) {
+			return fmt.Errorf("handshake refused: %.80s", line)
+		}
+		c.have = copy(c.buf, rest)
+		return nil
 	}
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		return nil, fmt.Errorf("handshake refused: %s", resp.Status)
-	}
-	early, _ = br.Peek(br.Buffered())
-	return early, nil
 }
 
 // appendMasked appends one final client frame of payload; key is its mask.

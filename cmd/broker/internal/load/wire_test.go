@@ -127,3 +127,36 @@ func TestStampComesBack(t *testing.T) {
 		t.Error("foreign body taken")
 	}
 }
+
+func TestRuntimeLine(t *testing.T) {
+	line := `time=2026-11-21T12:20:39Z level=INFO msg=runtime goroutines=7 heap_live=8 mallocs=9 gc_cycles=10 gc_pauses_5ms=3 gc_pause_max=1.5ms`
+	if _, ok := parseRuntime([]byte(line)); ok {
+		t.Error("an unfinished line was taken")
+	}
+	got, ok := parseRuntime([]byte("x\n" + line + "\nmore"))
+	if want := (goRuntime{goroutines: 7, heapLive: 8, mallocs: 9, cycles: 10, over5ms: 3, longest: 1500 * time.Microsecond}); !ok || got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+func TestSpreadIsFair(t *testing.T) {
+	s := spread{topics: 13, subs: 7, fan: 5}
+	var names int
+	var count, sum int64
+	for i := range 7 {
+		names += len(s.names("x", i))
+		c, n := s.due(i, 100)
+		count, sum = count+c, sum+n
+	}
+	if names != 13*5 || count != 5*100 || sum != 5*99*100/2 {
+		t.Errorf("%d subscriptions, %d messages, sum %d", names, count, sum)
+	}
+}
+
+func TestPollingResponses(t *testing.T) {
+	chunked(t, polling{}, []byte("HTTP/1.1 204 No Content\r\nCursor: 5\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\nCursor: 9\r\n\r\nab\nc"+
+		"HTTP/1.1 410 Gone\r\nContent-Length: 2\r\n\r\nno"), `R "";R "ab\nc";E "no";`)
+	if got := field1([]byte("HTTP/1.1 200 OK\r\nCursor: 9\r\nX: 1"), "\r\nCursor: "); string(got) != "9" {
+		t.Errorf("%q", got)
+	}
+}
