@@ -123,22 +123,24 @@ func (s *session) authenticate(by *access, f *stompframe.Frame) (*Principal, *en
 type loginCounts struct{ refused, slowed, unchecked atomic.Uint64 }
 
 // unproved says why a login was refused, and counts it.
-func (s *session) unproved(err error) *ending {
+func (s *session) unproved(err error) (e *ending) {
 	count := &s.b.logins
 	switch {
 	case errors.Is(err, ErrExpired):
 		count.refused.Add(1)
-		return because(reasonExpired, "it was good once; connect with a new one")
+		e = because(reasonExpired, "it was good once; connect with a new one")
 	case errors.Is(err, ErrTooMany):
 		count.slowed.Add(1)
-		return because(reasonTooMany, "try again in a while")
+		e = because(reasonTooMany, "try again in a while")
 	case errors.Is(err, ErrBadCredentials):
 		count.refused.Add(1)
-		return because(reasonCredentials, "login, passcode or token is wrong or missing")
+		e = because(reasonCredentials, "login, passcode or token is wrong or missing")
+	default:
+		count.unchecked.Add(1)
+		e = because(reasonUnchecked, "try again in a while")
 	}
-	count.unchecked.Add(1)
-	s.b.log.Error("login could not be checked", "session", s.id, "error", err)
-	return because(reasonUnchecked, "try again in a while")
+	e.why = err.Error()
+	return e
 }
 
 // user is the name of the session's user; empty for an anonymous one.

@@ -84,6 +84,7 @@ type ending struct {
 	lost    bool   // the peer is gone
 	mute    bool   // what others have sent must not be written any more
 	cause   error  // for the log
+	why     string // for the log alone
 }
 
 func (e *ending) Error() string {

@@ -61,27 +61,22 @@ func (s *session) handleRenew(f *stompframe.Frame) *ending {
 	if !ok {
 		return because(reasonRenewal, "no tokens are taken here")
 	}
+	old := s.principal.Load()
+	if old.Via != ViaToken && old.Via != ViaHook {
+		return because(reasonRenewal, "this session did not log in with a token")
+	}
 	token := bytes.TrimSpace(f.Body)
 	if len(token) == 0 || len(token) > maxToken {
 		return because(reasonRenewal, "%d bytes are no token", len(token))
 	}
 	ctx, cancel := context.WithTimeout(s.b.ctx, s.limits.ConnectTime)
 	defer cancel()
-	old := s.principal.Load()
 	p, err := r.Renew(ctx, old, Secret(token), s.conn.Peer())
-	switch {
-	case err == nil && p.Name != old.Name:
+	if err == nil && p.Name != old.Name {
 		return because(reasonRenewal, "it is another user's")
-	case err == nil:
-	case errors.Is(err, ErrExpired):
-		return because(reasonRenewal, "it has expired already")
-	case errors.Is(err, ErrTooMany):
-		return because(reasonRenewal, "too many failed before it; try again in a while")
-	case errors.Is(err, ErrBadCredentials):
-		return because(reasonRenewal, "it does not hold")
-	default:
-		s.b.log.Error("token could not be checked", "session", s.id, "error", err)
-		return because(reasonRenewal, "it could not be checked; try again in a while")
+	}
+	if err != nil {
+		return s.unrenewed(err)
 	}
 	s.become(p)
 	if bad := s.review(); bad != nil {
@@ -89,4 +84,20 @@ func (s *session) handleRenew(f *stompframe.Frame) *ending {
 	}
 	s.confirm(f)
 	return nil
+}
+
+// unrenewed says why a new token was refused.
+func (s *session) unrenewed(err error) *ending {
+	detail := "it could not be checked; try again in a while"
+	switch {
+	case errors.Is(err, ErrExpired):
+		detail = "it has expired already"
+	case errors.Is(err, ErrTooMany):
+		detail = "too many failed before it; try again in a while"
+	case errors.Is(err, ErrBadCredentials):
+		detail = "it does not hold"
+	}
+	e := because(reasonRenewal, "%s", detail)
+	e.why = err.Error()
+	return e
 }

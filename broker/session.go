@@ -267,7 +267,7 @@ func (s *session) report(e *ending) {
 	switch e.Reason {
 	case reasonDisconnect, reasonShutdown:
 		level = slog.LevelDebug
-	case reasonSlow:
+	case reasonSlow, reasonUnchecked:
 		level = slog.LevelWarn
 	case reasonGone:
 		if e.cause == nil || errors.Is(e.cause, io.EOF) {
@@ -291,6 +291,9 @@ func (s *session) report(e *ending) {
 		attrs = append(attrs, slog.String("detail", e.detail))
 	} else if e.cause != nil {
 		attrs = append(attrs, slog.String("detail", e.cause.Error()))
+	}
+	if e.why != "" {
+		attrs = append(attrs, slog.String("why", e.why))
 	}
 	s.b.log.LogAttrs(context.Background(), level, "session ended", attrs...)
 }

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +17,8 @@ import (
 // check judges what no single value shows: whether the values fit one another, and the files.
 func (c *Config) check() error {
 	for _, check := range []func() *Error{
-		c.checkListeners, c.checkCertificates, c.checkWeb, c.checkStore, c.checkHeartBeat, c.checkLimits, c.checkUsers, c.checkRules, c.checkPolicies, c.checkOpen,
+		c.checkListeners, c.checkCertificates, c.checkWeb, c.checkStore, c.checkHeartBeat, c.checkLimits,
+		c.checkUsers, c.checkJWT, c.checkAuth, c.checkRules, c.checkPolicies, c.checkOpen,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -82,12 +84,12 @@ var originPattern = regexp.MustCompile(`^(\*|null|[a-z][a-z0-9+.-]*://((\*\.)?[A
 
 // checkOpen refuses to let the network in without a login. It comes last, when the rest is sound.
 func (c *Config) checkOpen() *Error {
-	if len(c.Users) > 0 {
+	if c.Logins() || c.Auth.Anonymous == "yes" {
 		return nil
 	}
 	for _, l := range c.listeners() {
 		if l.address != "" && !loopback(l.address) {
-			return c.fault(l.key, fmt.Sprintf("%s is open to other machines, and there are no users (set users, or listen on %s)",
+			return c.fault(l.key, fmt.Sprintf("%s is open to other machines, and nobody has to log in (set users, jwt or auth.http, or listen on %s)",
 				quote(l.address), l.example))
 		}
 	}
@@ -115,6 +117,8 @@ func (c *Config) checkCertificates() *Error {
 		{"tcp.tls", "tcp.tls_listen", c.TCP.TLSListen, c.TCP.TLS, true},
 	} {
 		switch {
+		case t.ClientCA != "" && t.Cert == "" && t.Key == "":
+			return c.fault(t.key+".client_ca", fmt.Sprintf("%s is of no use without TLS (set %s.cert and %[2]s.key)", quote(t.ClientCA), t.key))
 		case t.Cert == "" && t.Key == "":
 			if t.must && t.listen != "" {
 				return c.fault(t.listenKey, fmt.Sprintf("%s needs a certificate (set %s.cert and %[2]s.key)", quote(t.listen), t.key))
@@ -136,8 +140,15 @@ func (c *Config) checkCertificates() *Error {
 }
 
 func (c *Config) checkPair(key string, t TLS) *Error {
-	for _, f := range []struct{ key, path string }{{key + ".cert", t.Cert}, {key + ".key", t.Key}} {
-		if _, err := os.ReadFile(f.path); err != nil {
+	for _, f := range []struct{ key, path string }{{key + ".cert", t.Cert}, {key + ".key", t.Key}, {key + ".client_ca", t.ClientCA}} {
+		if f.path == "" {
+			continue
+		}
+		text, err := os.ReadFile(f.path)
+		if err == nil && strings.HasSuffix(f.key, ".client_ca") && !x509.NewCertPool().AppendCertsFromPEM(text) {
+			return c.fault(f.key, fmt.Sprintf("%s has no certificate in it (PEM is wanted)", quote(f.path)))
+		}
+		if err != nil {
 			var pe *fs.PathError
 			if errors.As(err, &pe) {
 				err = pe.Err

@@ -12,8 +12,11 @@ type Config struct {
 	Store     Store     `yaml:"store"`
 	HeartBeat HeartBeat `yaml:"heartbeat"`
 	Limits    Limits    `yaml:"limits"`
-	// Users may log in; with none, anyone who can reach a loopback address may.
+	// Users may log in; without them, JWT, Auth.HTTP and client certificates, anyone who can reach
+	// a loopback address may.
 	Users []User `yaml:"users"`
+	JWT   JWT    `yaml:"jwt"`
+	Auth  Auth   `yaml:"auth"`
 	// Rules say who may send and subscribe where; with none, whoever may connect may do anything.
 	Rules []Rule `yaml:"rules"`
 	// Policies say how destinations behave; the first that matches counts.
@@ -39,6 +42,9 @@ type HTTP struct {
 type TLS struct {
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
+	// ClientCA is who vouches for clients' certificates, which can then be a login: PEM. None is
+	// asked for if it is empty.
+	ClientCA string `yaml:"client_ca"`
 }
 
 // WebSocket is STOMP over WebSocket, on the HTTP listener.
@@ -139,9 +145,59 @@ type Limits struct {
 // User is someone who may log in.
 type User struct {
 	Name string `yaml:"name"`
-	// PasswordHash is a bcrypt hash or a PHC string of argon2id, as "broker passwd" prints it.
-	PasswordHash string   `yaml:"password_hash"`
+	// PasswordHash is a bcrypt hash or a PHC string of argon2id, as "broker passwd" prints it. Who
+	// logs in by certificate needs none.
+	PasswordHash string   `yaml:"password_hash" secret:"yes"`
 	Groups       []string `yaml:"groups"`
+}
+
+// JWT says which tokens are a login.
+type JWT struct {
+	// Issuer is what iss must be, Audience what one of aud must be; * takes any.
+	Issuer   string   `yaml:"issuer"`
+	Audience []string `yaml:"audience" scalar:"yes"`
+	// KeysFile is a JWK set or public keys in PEM; JWKSURL is a JWK set to fetch. One of the two.
+	KeysFile string `yaml:"keys_file"`
+	JWKSURL  string `yaml:"jwks_url"`
+	// Refresh is how often JWKSURL is fetched, also when no token names an unknown key.
+	Refresh Duration `yaml:"refresh" min:"1m" max:"24h"`
+	// Algorithm is that of RSA keys that do not say theirs.
+	Algorithm string `yaml:"algorithm" one:"RS256 RS384 RS512 PS256 PS384 PS512"`
+	// UserClaim is the user's name, GroupsClaim the groups; a dot leads into an object.
+	UserClaim   string `yaml:"user_claim"`
+	GroupsClaim string `yaml:"groups_claim"`
+	// Cookie and Query are names under which a handshake may bring a token.
+	Cookie string `yaml:"cookie"`
+	Query  string `yaml:"query"`
+	// Leeway is what clocks may differ by, MaxAge how long after its iat a token is taken.
+	Leeway Duration `yaml:"leeway" max:"10m"`
+	MaxAge Duration `yaml:"max_age" min:"1m" max:"87600h"`
+}
+
+// On tells whether tokens are a login.
+func (j JWT) On() bool { return j.KeysFile != "" || j.JWKSURL != "" }
+
+// Auth is what else there is to say about logins.
+type Auth struct {
+	// Anonymous yes lets in who offers nothing, beside those who log in.
+	Anonymous string `yaml:"anonymous" one:"yes no"`
+	// CertificateUser says what of a client's certificate is the user's name.
+	CertificateUser string   `yaml:"certificate_user" one:"cn email dns"`
+	HTTP            AuthHTTP `yaml:"http"`
+}
+
+// AuthHTTP is a service that is asked for logins that are not among the users.
+type AuthHTTP struct {
+	URL string `yaml:"url"`
+	// Headers are sent along, each "Name: value".
+	Headers []string `yaml:"headers" secret:"yes"`
+	// Timeout bounds one question, Concurrency how many are asked at once.
+	Timeout     Duration `yaml:"timeout" min:"100ms" max:"30s"`
+	Concurrency int      `yaml:"concurrency" min:"1" max:"1000"`
+	// Cache is how long a yes is remembered.
+	Cache Duration `yaml:"cache" max:"1h"`
+	// Plaintext yes lets passwords pass the network in the clear.
+	Plaintext string `yaml:"plaintext" one:"yes no"`
 }
 
 // Log says how much is logged to standard error, and how it looks.
@@ -179,6 +235,18 @@ func Default() *Config {
 			Outbox:           1 << 20,
 			SendTime:         Duration(10 * time.Second),
 			Connections:      10000,
+		},
+		JWT: JWT{
+			Refresh:   Duration(15 * time.Minute),
+			Algorithm: "RS256",
+			UserClaim: "sub",
+			Leeway:    Duration(30 * time.Second),
+			MaxAge:    Duration(24 * time.Hour),
+		},
+		Auth: Auth{
+			Anonymous:       "no",
+			CertificateUser: "cn",
+			HTTP:            AuthHTTP{Timeout: Duration(5 * time.Second), Concurrency: 16, Plaintext: "no"},
 		},
 		Log:   Log{Level: "info", Format: "text"},
 		where: map[string]string{},

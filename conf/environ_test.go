@@ -41,7 +41,7 @@ func TestEnvironFaults(t *testing.T) {
 		"GUDOK_HTTP=a":                              `GUDOK_HTTP: no setting has this name`,
 		"GUDOK_HTTP_ALLOWED_ORIGINS=a,,b":           `GUDOK_HTTP_ALLOWED_ORIGINS: element 2 is empty (remove it)`,
 		"GUDOK_HTTP_ALLOWED_ORIGINS=null,http://b/": `GUDOK_HTTP_ALLOWED_ORIGINS: "http://b/" is not an origin (write https://app.example.org, https://*.example.org, null or *)`,
-		"GUDOK_HTTP_LISTEN=0.0.0.0:1":               `GUDOK_HTTP_LISTEN: "0.0.0.0:1" is open to other machines, and there are no users (set users, or listen on 127.0.0.1:15674)`,
+		"GUDOK_HTTP_LISTEN=0.0.0.0:1":               `GUDOK_HTTP_LISTEN: "0.0.0.0:1" is open to other machines, and nobody has to log in (set users, jwt or auth.http, or listen on 127.0.0.1:15674)`,
 		"GUDOK_HEARTBEAT_MIN=10m":                   `GUDOK_HEARTBEAT_MIN: "10m" is more than heartbeat.max, which is 5m`,
 		"GUDOK_STORE_ENGINE=jetstream":              `GUDOK_STORE_ENGINE: "jetstream" is not there yet in this version (write bolt or memory)`,
 		"GUDOK_STORE_PATH=":                         `GUDOK_STORE_PATH: "" is no directory (write data)`,

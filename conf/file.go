@@ -238,6 +238,9 @@ func (f *yamlFile) elements(key string, line int, n ast.Node) ([]ast.Node, error
 
 func (f *yamlFile) list(key string, line int, n ast.Node, s setting) error {
 	nodes, err := f.elements(key, line, n)
+	if scalar, ok := n.(ast.ScalarNode); ok && s.isScalar() {
+		nodes, err = []ast.Node{scalar}, nil
+	}
 	if err != nil {
 		return err
 	}

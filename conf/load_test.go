@@ -180,9 +180,9 @@ var faults = map[string]string{
 	"tcp: {listen: \"a b:61613\"}":              `gudok.yaml:1: tcp.listen: "a b:61613" is not an address (write 127.0.0.1:61613)`,
 	"tcp: {listen: \"127.0.0.1:15674\"}":        `gudok.yaml:1: tcp.listen: "127.0.0.1:15674" is the address of http.listen already (give it a port of its own)`,
 	"tcp: {listen: \"\"}\nhttp: {listen: \"\"}": `gudok.yaml:2: http.listen: "" turns it off, and tcp.listen is off too: there is nothing to listen on (set one of them)`,
-	"http: {listen: \":15674\"}":                `gudok.yaml:1: http.listen: ":15674" is open to other machines, and there are no users (set users, or listen on 127.0.0.1:15674)`,
-	"http: {listen: \"broker:15674\"}":          `gudok.yaml:1: http.listen: "broker:15674" is open to other machines, and there are no users (set users, or listen on 127.0.0.1:15674)`,
-	"\ntcp: {listen: \"0.0.0.0:61613\"}":        `gudok.yaml:2: tcp.listen: "0.0.0.0:61613" is open to other machines, and there are no users (set users, or listen on 127.0.0.1:61613)`,
+	"http: {listen: \":15674\"}":                `gudok.yaml:1: http.listen: ":15674" is open to other machines, and nobody has to log in (set users, jwt or auth.http, or listen on 127.0.0.1:15674)`,
+	"http: {listen: \"broker:15674\"}":          `gudok.yaml:1: http.listen: "broker:15674" is open to other machines, and nobody has to log in (set users, jwt or auth.http, or listen on 127.0.0.1:15674)`,
+	"\ntcp: {listen: \"0.0.0.0:61613\"}":        `gudok.yaml:2: tcp.listen: "0.0.0.0:61613" is open to other machines, and nobody has to log in (set users, jwt or auth.http, or listen on 127.0.0.1:61613)`,
 
 	// certificates
 	"http: {tls: {cert: a.pem}}":                               `gudok.yaml:1: http.tls.cert: "a.pem" is there without its key (set http.tls.key)`,

@@ -31,6 +31,9 @@ func (s setting) isGroup() bool { return s.value.Kind() == reflect.Struct }
 
 func (s setting) isList() bool { return s.value.Kind() == reflect.Slice }
 
+// isScalar tells a list that may be written as the one value that is in it.
+func (s setting) isScalar() bool { return s.tag.Get("scalar") == "yes" }
+
 // isGroups tells a list of groups, such as users, from a list of strings.
 func (s setting) isGroups() bool {
 	return s.isList() && s.value.Type().Elem().Kind() == reflect.Struct
@@ -92,6 +95,9 @@ func (s setting) parse(text string) error {
 // setString refuses what could break a line of log or of HTTP later.
 func (s setting) setString(text string) error {
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		if _, secret := s.tag.Lookup("secret"); secret {
+			return errors.New("has a control character in it")
+		}
 		return fmt.Errorf("%s has a control character in it", quote(text))
 	}
 	if len(text) > 4096 {
@@ -121,7 +127,7 @@ func (s setting) setList(texts []string) (at int, err error) {
 		if t == "" {
 			return i, errors.New("is empty (remove it)")
 		}
-		if err := (setting{value: list.Index(i)}).setString(t); err != nil {
+		if err := (setting{list.Index(i), s.tag}).setString(t); err != nil {
 			return i, err
 		}
 	}

@@ -23,6 +23,9 @@ func (c *Config) checkUsers() *Error {
 			return c.inUser(key, ".name", fmt.Sprintf("%s is the name of %s already (remove one)", quote(u.Name), index("users", first)))
 		}
 		seen[u.Name] = i
+		if u.PasswordHash == "" && c.Certificates() {
+			continue
+		}
 		if u.PasswordHash == "" {
 			return c.inUser(key, ".password_hash", "is missing or empty (make one with: broker passwd)")
 		}

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
@@ -27,6 +28,22 @@ func Certificates(certFile, keyFile string) (*tls.Config, error) {
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return p.current(), nil },
 	}, nil
+}
+
+// ClientCertificates makes c ask for client certificates and verify the whole chain of those that
+// are presented, up to the ones in caFile (PEM). Who has none gets through and must prove otherwise
+// who he is. An error names the file.
+func ClientCertificates(c *tls.Config, caFile string) error {
+	text, err := os.ReadFile(caFile)
+	if err != nil {
+		return fmt.Errorf("read who vouches for clients: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return fmt.Errorf("read who vouches for clients: no certificate in %s", caFile)
+	}
+	c.ClientCAs, c.ClientAuth = pool, tls.VerifyClientCertIfGiven
+	return nil
 }
 
 // pair is a certificate and its key in two files.

@@ -45,8 +45,13 @@ type Options struct {
 	// without an origin; or "*" for any page at all, which gives up the check.
 	AllowedOrigins []string
 	// Loopback tells that the listener can be reached from this machine only: pages served by
-	// any port of it may then connect.
+	// any port of it may then connect, unless TokenCookie is set.
 	Loopback bool
+
+	// TokenCookie and TokenQuery are the names of a cookie and of a query parameter in which a
+	// handshake may bring a token; empty for none. Browsers send cookies of their own accord, so
+	// with one AllowedOrigins must not have "*" or "null".
+	TokenCookie, TokenQuery string
 }
 
 func (o Options) withDefaults() Options {
@@ -68,6 +73,9 @@ func (o Options) Validate() error {
 		}
 	}
 	for _, s := range o.AllowedOrigins {
+		if s = strings.TrimSpace(s); o.TokenCookie != "" && (s == "*" || strings.EqualFold(s, "null")) {
+			return fmt.Errorf("http.allowed_origins: %q cannot be there together with a cookie that is a login", s)
+		}
 		if l := newOriginList([]string{s}, false); !l.any && !l.null && len(l.exact)+len(l.below) == 0 {
 			return fmt.Errorf("http.allowed_origins: %q is not an origin such as https://app.example.com, https://*.example.com, null or *", s)
 		}

@@ -72,6 +72,16 @@ func newOriginList(patterns []string, loopback bool) originList {
 	return l
 }
 
+// origins is which pages may connect by these options. A cookie that is a login demands the check:
+// then nothing lifts it.
+func (o Options) origins() originList {
+	l := newOriginList(o.AllowedOrigins, o.Loopback && o.TokenCookie == "")
+	if o.TokenCookie != "" {
+		l.any, l.null = false, false
+	}
+	return l
+}
+
 // allows tells whether a page of the origin header may connect to the server that the request
 // names host.
 func (l originList) allows(header, host string) bool {

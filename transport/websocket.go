@@ -30,7 +30,7 @@ func NewWebSocket(s Server, o Options) *WebSocket {
 	if err := o.Validate(); err != nil {
 		o.Logger.Warn("setting ignored", "err", err)
 	}
-	h := &WebSocket{server: s, o: o, hosts: newHostList(o.PublicHosts), origins: newOriginList(o.AllowedOrigins, o.Loopback)}
+	h := &WebSocket{server: s, o: o, hosts: newHostList(o.PublicHosts), origins: o.origins()}
 	h.sessions.init()
 	return h
 }
@@ -54,6 +54,7 @@ func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		TLS:       r.TLS,
 		Origin:    strings.Clone(r.Header.Get("Origin")),
 	}}
+	c.offer.Store(h.o.offer(r))
 	if r.TLS != nil {
 		c.peer.Transport = "websocket+tls"
 	}
@@ -69,9 +70,9 @@ func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ws.SetReadLimit(-1) // the decoder's limits bound a frame, whatever messages it comes in
 	c.ws = ws
 	c.peer.Subprotocol = strings.Clone(ws.Subprotocol())
-	if offered := r.Header.Values("Sec-WebSocket-Protocol"); len(offered) > 0 && c.peer.Subprotocol == "" {
+	if offered := offeredProtocols(r); len(offered) > 0 && c.peer.Subprotocol == "" {
 		h.o.Logger.Warn("no STOMP subprotocol offered; a browser will refuse this connection",
-			"peer", r.RemoteAddr, "offered", cut(strings.Join(offered, ",")))
+			"peer", r.RemoteAddr, "offered", visibleProtocols(offered))
 	}
 	c.dec = stompframe.NewDecoder(0, beforeConnect(h.o.BeforeConnect))
 	if !h.sessions.run(&c.sock, func() { h.session(c) }) {

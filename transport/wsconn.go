@@ -36,6 +36,8 @@ type wsConn struct {
 	peer broker.Peer
 	// binary tells that the client's first message was a binary one: so are all of ours.
 	binary atomic.Bool
+	// offer is what the handshake offered as credentials, until CONNECT is accepted.
+	offer atomic.Pointer[broker.Offer]
 
 	// Owned by the session's goroutine.
 	ws    *websocket.Conn
@@ -301,7 +303,10 @@ func (c *wsConn) dropEarly() {
 }
 
 // Accepted implements broker.Conn.
-func (c *wsConn) Accepted(v stompframe.Version, l stompframe.Limits) { c.dec.SetVersion(v, l) }
+func (c *wsConn) Accepted(v stompframe.Version, l stompframe.Limits) {
+	c.offer.Store(nil)
+	c.dec.SetVersion(v, l)
+}
 
 // LastRead implements broker.Conn.
 func (c *wsConn) LastRead() int64 { return c.sock.lastRead.Load() }
@@ -335,7 +340,11 @@ func (c *wsConn) Close(code int, reason string, linger time.Duration) {
 func (c *wsConn) Abort() { c.sock.abort() }
 
 // Peer implements broker.Conn.
-func (c *wsConn) Peer() broker.Peer { return c.peer }
+func (c *wsConn) Peer() broker.Peer {
+	p := c.peer
+	p.Offer = c.offer.Load()
+	return p
+}
 
 // release gives back what the connection held, after its session.
 func (c *wsConn) release() {

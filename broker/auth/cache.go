@@ -28,10 +28,12 @@ func newCache() *cache {
 	return &cache{key: random(sha256.Size), good: map[digest]time.Time{}}
 }
 
-func (c *cache) digest(login, passcode string) (d digest) {
+// digest stands for a login, its passcode, and what else must be the same.
+func (c *cache) digest(login string, proof uint64, passcode string) (d digest) {
 	mac := hmac.New(sha256.New, c.key)
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], uint64(len(login)))
+	var n [16]byte
+	binary.BigEndian.PutUint64(n[:8], uint64(len(login)))
+	binary.BigEndian.PutUint64(n[8:], proof)
 	mac.Write(n[:])
 	mac.Write([]byte(login))
 	mac.Write([]byte(passcode))

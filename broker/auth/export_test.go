@@ -34,19 +34,19 @@ func Computed(p *Passwords) int64 {
 // FillCache remembers n logins and tells how many are kept.
 func FillCache(p *Passwords, n int) int {
 	for i := range n {
-		p.cache.add(p.cache.digest("u", fmt.Sprint(i)))
+		p.v.cache.add(p.v.cache.digest("u", 0, fmt.Sprint(i)))
 	}
-	return len(p.cache.good)
+	return len(p.v.cache.good)
 }
 
 // TakeAllTurns makes logins wait until release is called.
 func TakeAllTurns(p *Passwords) (release func()) {
-	for range cap(p.turns) {
-		p.turns <- struct{}{}
+	for range cap(p.v.turns) {
+		p.v.turns <- struct{}{}
 	}
 	return func() {
-		for range cap(p.turns) {
-			<-p.turns
+		for range cap(p.v.turns) {
+			<-p.v.turns
 		}
 	}
 }

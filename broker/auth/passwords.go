@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"runtime"
@@ -12,8 +13,9 @@ import (
 
 // User is someone who may log in.
 type User struct {
-	Name         string
-	PasswordHash string // as Hash makes it
+	Name string
+	// PasswordHash is as Hash makes it; empty for a user who has another way to log in.
+	PasswordHash string
 	Groups       []string
 }
 
@@ -22,8 +24,7 @@ type User struct {
 type Passwords struct {
 	users   map[string]user // immutable, like dummies
 	dummies []hash
-	cache   *cache
-	turns   chan struct{} // a token for each hash being computed
+	v       *verifier
 }
 
 var (
@@ -32,33 +33,58 @@ var (
 )
 
 type user struct {
-	hash      hash
+	hash      hash              // nil without a password
 	principal *broker.Principal // shared by all of the user's sessions
 }
 
+// verifier computes hashes: few at once, so that the rest of the broker keeps its share of the
+// machine, and none for a login that was right a moment ago.
+type verifier struct {
+	cache *cache
+	turns chan struct{} // a token for each hash being computed
+	line  chan struct{} // and for each that is, or waits for its turn
+}
+
+// lineLength bounds how many logins wait for each turn: more would wait in vain, since the time to
+// CONNECT is over first.
+const lineLength = 128
+
+func newVerifier() *verifier {
+	n := max(1, runtime.GOMAXPROCS(0)/2)
+	return &verifier{cache: newCache(), turns: make(chan struct{}, n), line: make(chan struct{}, n*lineLength)}
+}
+
+// errBusy is a login that found too many waiting before it.
+var errBusy = errors.New("check a password: too many are waiting to be checked")
+
+// seed makes the Proof of a principal, which means nothing outside of this process.
+var seed = maphash.MakeSeed()
+
 // New takes the users who may log in; with none, nobody may. A name that is empty or there twice,
 // and a hash that [Check] refuses, is an error that names the user.
-func New(users []User) (*Passwords, error) {
-	p := &Passwords{
-		users: make(map[string]user, len(users)),
-		cache: newCache(),
-		turns: make(chan struct{}, runtime.GOMAXPROCS(0)),
-	}
+func New(users []User) (*Passwords, error) { return newPasswords(users, newVerifier()) }
+
+func newPasswords(users []User, v *verifier) (*Passwords, error) {
+	p := &Passwords{users: make(map[string]user, len(users)), v: v}
 	for _, u := range users {
-		h, err := parse(u.PasswordHash)
-		if err != nil {
-			return nil, fmt.Errorf("user %q: the password hash %w", u.Name, err)
-		}
 		if _, ok := p.users[u.Name]; ok || u.Name == "" {
 			return nil, fmt.Errorf("user %q: the name is empty or there twice", u.Name)
 		}
-		p.users[u.Name] = user{h, &broker.Principal{
+		entry := user{principal: &broker.Principal{
 			Name:   u.Name,
 			Groups: slices.Clone(u.Groups),
 			Via:    broker.ViaPassword,
 			Proof:  maphash.String(seed, u.PasswordHash),
 		}}
-		p.dummies = append(p.dummies, h.dummy())
+		if u.PasswordHash != "" {
+			h, err := parse(u.PasswordHash)
+			if err != nil {
+				return nil, fmt.Errorf("user %q: the password hash %w", u.Name, err)
+			}
+			entry.hash = h
+			p.dummies = append(p.dummies, h.dummy())
+		}
+		p.users[u.Name] = entry
 	}
 	return p, nil
 }
@@ -66,42 +92,63 @@ func New(users []User) (*Passwords, error) {
 // Authenticate compares the passcode with the user's hash. It waits for its turn when many log in
 // at once; ctx ends the waiting. All wrong logins get broker.ErrBadCredentials.
 func (p *Passwords) Authenticate(ctx context.Context, c broker.Credentials) (*broker.Principal, error) {
-	u, known := p.users[c.Login]
-	if c.Login == "" || len(p.dummies) == 0 {
+	if u := p.remembered(c.Login, c.Passcode); u != nil {
+		return u, nil
+	}
+	return p.check(ctx, c.Login, c.Passcode)
+}
+
+// remembered is the user of a login that was right a moment ago, or nil.
+func (p *Passwords) remembered(login string, passcode broker.Secret) *broker.Principal {
+	u, known := p.users[login]
+	if !known || u.hash == nil || !p.v.cache.has(p.digest(u, passcode)) {
+		return nil
+	}
+	return u.principal
+}
+
+// digest stands for the passcode that was right for a user, as long as the user has this hash.
+func (p *Passwords) digest(u user, passcode broker.Secret) digest {
+	return p.v.cache.digest(u.principal.Name, u.principal.Proof, string(passcode))
+}
+
+// check computes a hash, whatever the login.
+func (p *Passwords) check(ctx context.Context, login string, passcode broker.Secret) (*broker.Principal, error) {
+	if login == "" || len(p.dummies) == 0 {
 		return nil, broker.ErrBadCredentials
 	}
-	d := p.cache.digest(c.Login, string(c.Passcode))
-	if known && p.cache.has(d) {
-		return u.principal, nil
-	}
-	if !known {
-		u.hash = p.stranger(c.Login)
+	u, known := p.users[login]
+	if known = known && u.hash != nil; !known {
+		u.hash = p.stranger(login)
 	}
 	select {
-	case p.turns <- struct{}{}:
-		defer func() { <-p.turns }()
+	case p.v.line <- struct{}{}:
+		defer func() { <-p.v.line }()
+	default:
+		return nil, errBusy
+	}
+	select {
+	case p.v.turns <- struct{}{}:
+		defer func() { <-p.v.turns }()
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait to check a password: %w", ctx.Err())
 	}
 	// Another connection of this user may have been checked while this one waited.
-	if known && p.cache.has(d) {
+	if known && p.v.cache.has(p.digest(u, passcode)) {
 		return u.principal, nil
 	}
-	if right := u.hash.matches(string(c.Passcode)); !right || !known {
+	if right := u.hash.matches(string(passcode)); !right || !known {
 		return nil, broker.ErrBadCredentials
 	}
-	p.cache.add(d)
+	p.v.cache.add(p.digest(u, passcode))
 	return u.principal, nil
 }
-
-// seed makes the Proof of a principal, which means nothing outside of this process.
-var seed = maphash.MakeSeed()
 
 // Revalidate implements broker.Revalidator: the user must be there and have the same hash.
 func (p *Passwords) Revalidate(old *broker.Principal) (*broker.Principal, error) {
 	u, known := p.users[old.Name]
 	switch {
-	case !known || u.principal.Proof != old.Proof || old.Via != broker.ViaPassword:
+	case !known || u.hash == nil || u.principal.Proof != old.Proof || old.Via != broker.ViaPassword:
 		return nil, broker.ErrBadCredentials
 	case slices.Equal(u.principal.Groups, old.Groups):
 		return old, nil
@@ -112,7 +159,21 @@ func (p *Passwords) Revalidate(old *broker.Principal) (*broker.Principal, error)
 // stranger picks the hash that is computed for a login that does not exist: always the same one
 // for the same login, of any user's cost, so that hashes of two kinds do not tell either.
 func (p *Passwords) stranger(login string) hash {
-	d := p.cache.digest(login, "")
+	d := p.v.cache.digest(login, 0, "")
 	n := int(d[0])<<16 | int(d[1])<<8 | int(d[2])
 	return p.dummies[n%len(p.dummies)]
+}
+
+// has tells whether a name is one of the users with a password.
+func (p *Passwords) has(name string) bool { return p.users[name].hash != nil }
+
+// any tells whether there is a user with a password.
+func (p *Passwords) any() bool { return len(p.dummies) > 0 }
+
+// groups are those of a user, with or without a password.
+func (p *Passwords) groups(name string) []string {
+	if u := p.users[name].principal; u != nil {
+		return u.Groups
+	}
+	return nil
 }

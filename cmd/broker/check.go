@@ -5,8 +5,6 @@ import (
 	"io"
 	"os"
 
-	"github.com/gudokmq/gudok/broker"
-	"github.com/gudokmq/gudok/broker/auth"
 	"github.com/gudokmq/gudok/conf"
 )
 
@@ -52,13 +50,8 @@ func configure(path string) (*conf.Config, error) {
 	if _, err := authorizer(c); err != nil {
 		return nil, err
 	}
-	for i, u := range c.Users {
-		if err := broker.CheckName(u.Name); err != nil {
-			return nil, c.Refuse(fmt.Sprintf("users[%d].name", i), err.Error())
-		}
-		if err := auth.Check(u.PasswordHash); err != nil {
-			return nil, c.Refuse(fmt.Sprintf("users[%d].password_hash", i), err.Error())
-		}
+	if err := checkLogins(c); err != nil {
+		return nil, err
 	}
 	return c, nil
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/gudokmq/gudok/broker"
-	"github.com/gudokmq/gudok/broker/auth"
 	"github.com/gudokmq/gudok/broker/rules"
 	"github.com/gudokmq/gudok/conf"
 	"github.com/gudokmq/gudok/stompframe"
@@ -61,18 +60,6 @@ func policies(list []conf.Policy) (*broker.Policies, error) {
 		}
 	}
 	return broker.NewPolicies(out)
-}
-
-// authenticator lets the users in, or anyone if there are none.
-func authenticator(users []conf.User) (broker.Authenticator, error) {
-	if len(users) == 0 {
-		return nil, nil
-	}
-	list := make([]auth.User, len(users))
-	for i, u := range users {
-		list[i] = auth.User{Name: u.Name, PasswordHash: u.PasswordHash, Groups: u.Groups}
-	}
-	return auth.New(list)
 }
 
 // authorizer makes what decides by the rules, or nil if there are none. Its error is for the user.
@@ -149,6 +136,8 @@ func webOptions(c *conf.Config, loopback bool, log *slog.Logger) transport.Optio
 		PublicHosts:    c.HTTP.PublicHosts,
 		AllowedOrigins: c.HTTP.AllowedOrigins,
 		Loopback:       loopback,
+		TokenCookie:    c.JWT.Cookie,
+		TokenQuery:     c.JWT.Query,
 	}
 }
 
@@ -165,5 +154,9 @@ func certificates(t conf.TLS) (*tls.Config, error) {
 	if t.Cert == "" {
 		return nil, nil
 	}
-	return transport.Certificates(t.Cert, t.Key)
+	c, err := transport.Certificates(t.Cert, t.Key)
+	if err == nil && t.ClientCA != "" {
+		err = transport.ClientCertificates(c, t.ClientCA)
+	}
+	return c, err
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gudokmq/gudok/broker"
 	"github.com/gudokmq/gudok/broker/admin"
+	"github.com/gudokmq/gudok/broker/auth"
 	"github.com/gudokmq/gudok/conf"
 	"github.com/gudokmq/gudok/store"
 	"github.com/gudokmq/gudok/transport"
@@ -122,6 +123,7 @@ func warnOfFiles(log *slog.Logger, connections int) {
 type daemon struct {
 	conf   *conf.Config
 	engine store.Engine
+	logins *auth.Chain
 	broker *broker.Broker
 	http   *http.Server
 	ws     *transport.WebSocket
@@ -155,10 +157,6 @@ func (d *daemon) build(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	users, err := authenticator(d.conf.Users)
-	if err != nil {
-		return err
-	}
 	may, err := authorizer(d.conf)
 	if err != nil {
 		return err
@@ -167,14 +165,19 @@ func (d *daemon) build(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	d.logins, err = auth.Open(loginOptions(d.conf, log))
+	if err != nil {
+		return err
+	}
 	engine, err := newEngine(d.conf.Store, ps, log, func(err error) { d.failed <- &diskError{err} })
 	if err != nil {
+		_ = d.logins.Close()
 		return err
 	}
 	d.broker, err = broker.New(broker.Options{
 		Engine:    engine,
 		Policies:  ps,
-		Auth:      users,
+		Auth:      d.logins,
 		Rules:     may,
 		Limits:    limits(d.conf.Limits),
 		HeartBeat: heartBeat(d.conf.HeartBeat),
@@ -182,6 +185,7 @@ func (d *daemon) build(log *slog.Logger) error {
 		Version:   version,
 	})
 	if err != nil {
+		_ = d.logins.Close()
 		_ = engine.Close()
 		return err
 	}
@@ -245,6 +249,7 @@ func (d *daemon) stop() error {
 		_ = d.http.Close() // what Shutdown had to leave
 	}
 	d.served.Wait()
+	_ = d.logins.Close()
 	if err := d.engine.Close(); err != nil {
 		errs[len(stops)] = fmt.Errorf("close store: %w", err)
 	}
@@ -271,11 +276,7 @@ func (d *daemon) greet(w io.Writer) {
 	if open != "" {
 		line("Open", open)
 	}
-	if n := len(d.conf.Users); n > 0 {
-		line("Users", fmt.Sprintf("%d may log in", n))
-	} else {
-		line("Users", "any login or none is accepted, because only this machine can connect")
-	}
+	line("Users", loginsText(d.conf))
 	if d.conf.Store.Engine == "memory" {
 		line("Queues", "in memory: they do not survive a restart")
 	} else {

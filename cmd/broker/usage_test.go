@@ -83,7 +83,7 @@ func TestCheck(t *testing.T) {
 	oneLine(t, finish(t, command(t, []string{"GUDOK_LIMIT_BODY=1MiB"}, "check")), 1,
 		"broker check: GUDOK_LIMIT_BODY: no setting has this name (did you mean GUDOK_LIMITS_BODY?)")
 	oneLine(t, finish(t, command(t, []string{"GUDOK_TCP_LISTEN=:61613"}, "serve")), 1,
-		`broker serve: GUDOK_TCP_LISTEN: ":61613" is open to other machines, and there are no users (set users, or listen on 127.0.0.1:61613)`)
+		`broker serve: GUDOK_TCP_LISTEN: ":61613" is open to other machines, and nobody has to log in (set users, jwt or auth.http, or listen on 127.0.0.1:61613)`)
 }
 
 // A rule that makes no sense is refused with its place; one that is for nobody is warned of.
@@ -114,7 +114,7 @@ func TestCheckRules(t *testing.T) {
 	want := strings.ReplaceAll(`warning: odd.yaml:6: rules[2].who: "alcie" is no user's name
 warning: odd.yaml:8: rules[4].who: no user is in the group "boss"
 warning: odd.yaml:9: rules[5].who: nobody can connect without a login
-warning: odd.yaml:10: rules[6].who: no user has claims
+warning: odd.yaml:10: rules[6].who: no user has claims (set jwt)
 warning: odd.yaml:11: rules[7]: grants nothing and denies nothing
 `, "odd.yaml", odd)
 	if r.code != 0 || r.stdout != "ok\n" || r.stderr != want {

@@ -16,10 +16,11 @@ func warnings(c *conf.Config) (all []error) {
 	warn := func(key, format string, args ...any) {
 		all = append(all, c.Refuse(key, fmt.Sprintf(format, args...)))
 	}
-	open := len(c.Users) == 0
+	open := !c.Logins() && c.Auth.Anonymous != "yes"
 	if open {
 		warn("rules", "no password is asked of anyone, so that rules for users bind nobody (set users)")
 	}
+	elsewhere := c.JWT.On() || c.Auth.HTTP.URL != "" // who is a user is not known here
 	for i, r := range c.Rules {
 		key := fmt.Sprintf("rules[%d]", i)
 		if len(r.Send)+len(r.Subscribe)+len(r.Deny) == 0 {
@@ -31,13 +32,13 @@ func warnings(c *conf.Config) (all []error) {
 		}
 		key += ".who"
 		switch {
-		case who.Kind == rules.User && !open && !slices.ContainsFunc(c.Users, func(u conf.User) bool { return u.Name == who.Name }):
+		case who.Kind == rules.User && !open && !elsewhere && !c.Certificates() && !slices.ContainsFunc(c.Users, func(u conf.User) bool { return u.Name == who.Name }):
 			warn(key, "%q is no user's name", who.Name)
-		case who.Kind == rules.Group && !slices.ContainsFunc(c.Users, func(u conf.User) bool { return slices.Contains(u.Groups, who.Name) }):
+		case who.Kind == rules.Group && !elsewhere && !slices.ContainsFunc(c.Users, func(u conf.User) bool { return slices.Contains(u.Groups, who.Name) }):
 			warn(key, "no user is in the group %q", who.Name)
-		case who.Kind == rules.Claim:
-			warn(key, "no user has claims")
-		case who.Kind == rules.Anonymous && !open:
+		case who.Kind == rules.Claim && !c.JWT.On():
+			warn(key, "no user has claims (set jwt)")
+		case who.Kind == rules.Anonymous && !open && c.Auth.Anonymous != "yes":
 			warn(key, "nobody can connect without a login")
 		}
 	}

@@ -21,7 +21,7 @@ func (d *daemon) serveHTTP(tlsConfig *tls.Config, log *slog.Logger) {
 		Snapshot:      d.broker.Snapshot,
 		WebSocketPath: d.conf.WebSocket.Path,
 		Endpoints:     d.endpoints(),
-		Login:         len(d.conf.Users) > 0,
+		Login:         d.conf.Logins(),
 		Store:         storeText(d.conf.Store),
 	})))
 	// A WebSocket begins with an HTTP/1.1 request (RFC 6455, 4.1).
