@@ -24,7 +24,7 @@ race: ## the same under the race detector
 	$(GO) test -race ./broker/... ./cmd/... ./conf/... ./store/... ./stompframe/... ./transport/...
 
 e2e: ## the real binary: conformance, stomp.js, Chromium, Spring, go-stomp, stomp.py
-	$(GO) test -count=1 -skip '^TestMutants$$' ./test/...
+	$(GO) test -count=1 ./test/...
 
 fuzz: ## a minute for each target of the codec
 	for f in FuzzChunking FuzzRoundTrip FuzzDiffGoStomp; do \
@@ -35,6 +35,3 @@ bench: build ## figures of this machine
 
 clean:
 	rm -rf gudok data test/interop/stompjs/node_modules test/interop/spring/target test/interop/stomppy/.venv
-
-mutants: ## plants each bug and demands that its test finds it
-	$(GO) test -count=1 -run TestMutants ./test/durability

@@ -27,6 +27,7 @@ const (
 	SyncErrorIgnored Name = "sync-error-ignored" // store/bolt: a failed sync counts as done
 	CompactUnsynced  Name = "compact-unsynced"   // store/bolt: the compacted file is not synced
 	CompactInPlace   Name = "compact-in-place"   // store/bolt: the compacted file has its name before it is whole
+	CompactForgets   Name = "compact-forgets"    // store/bolt: a compacted file that is more than one commit has no durable subscriptions
 	RequeueAtTail    Name = "requeue-at-tail"    // store: what is refused comes again last
 	AckAtDelivery    Name = "ack-at-delivery"    // broker: a message is acknowledged when it is delivered
 	CumulativeOne    Name = "cumulative-one"     // broker: a cumulative acknowledgement is of one message

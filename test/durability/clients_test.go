@@ -16,6 +16,7 @@ type publisher struct {
 	name string
 	seq  int
 	rnd  *rand.Rand
+	size int // of each body, unless 0
 }
 
 func newPublisher(l *ledger, name string, rnd *rand.Rand) *publisher {
@@ -31,6 +32,9 @@ func (p *publisher) next() (entry, string, []byte) {
 		n = 64<<10 + p.rnd.IntN(20<<10)
 	case 1, 2, 3:
 		n = 4000 + p.rnd.IntN(8000)
+	}
+	if p.size > 0 {
+		n = p.size
 	}
 	body := make([]byte, n)
 	for i := 0; i < n; i += 8 {
@@ -99,17 +103,22 @@ func (p *publisher) topic(k *link, outstanding int, topic string, labels []strin
 		if !w.enter() {
 			return
 		}
-		u := p.l.unit()
-		e, headers, body := p.next()
-		p.l.intend(e, labels, u)
-		p.l.asked(u)
-		if k.send("SEND\ndestination:"+topic+"\n"+headers, body, func() {
-			p.l.committed(u)
-			w.leave()
-		}) != nil {
+		if p.news(k, topic, labels, w.leave) != nil {
 			return
 		}
 	}
+}
+
+// news sends one message to a topic with durable subscriptions.
+func (p *publisher) news(k *link, topic string, labels []string, then func()) error {
+	u := p.l.unit()
+	e, headers, body := p.next()
+	p.l.intend(e, labels, u)
+	p.l.asked(u)
+	return k.send("SEND\ndestination:"+topic+"\n"+headers, body, func() {
+		p.l.committed(u)
+		then()
+	})
 }
 
 // transactions sends to all of the queues in each transaction.

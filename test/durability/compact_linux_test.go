@@ -6,14 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
-// TestCompactionIsAllOrNothing kills broker compact, or cuts the power, at any moment: the store
-// is as it was, but for its size.
+// TestCompactionIsAllOrNothing kills broker compact, or cuts the power, before each call in turn by which
+// it changes files or has them synced, and after the last: the store is as it was, but for its size.
 func TestCompactionIsAllOrNothing(t *testing.T) {
 	for _, kind := range []string{"kill", "ext4", "xfs"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			rnd := seeded(t)
 			var d *disk
 			dir := filepath.Join(t.TempDir(), "data")
@@ -25,11 +25,13 @@ func TestCompactionIsAllOrNothing(t *testing.T) {
 			w := newWorld(t, rnd, dir)
 			w.start()
 			w.l.begin(0)
-			queues := []string{qIndividual, qBacklog}
-			w.send(w.publisher("p"), qBacklog, 700, false)
-			w.send(w.publisher("p"), qIndividual, 700, false)
+			w.subscribe(subAlways, individual).leave(w)
+			w.spread(1030, subAlways) // more than one commit of the new file takes
+			queues := []string{qIndividual, qBacklog, subAlways}
+			w.send(w.publisher("p"), qBacklog, 100, false)
+			w.send(w.publisher("p"), qIndividual, 100, false)
 			c := w.hold(qIndividual, individual)
-			for _, d := range c.take(w, 100) {
+			for _, d := range c.take(w, 50) {
 				c.acknowledge([]*entry{d.e}, d.ack)
 			}
 			w.sync(c.k)
@@ -40,48 +42,22 @@ func TestCompactionIsAllOrNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			known := w.l
-			rounds := times(20) + 2
-			took, whole := time.Duration(0), 0
-			for n := range rounds {
+			calls := -1
+			for n := -1; n < max(calls, 0) && !t.Failed(); n++ {
 				if err := restoreFile(file, raw); err != nil {
 					t.Fatal(err)
 				}
-				compact := subcommand(t, "compact", "-config", filepath.Join(w.dir, "gudok.yaml"))
-				var told bytes.Buffer
-				compact.Stderr = &told
-				began := time.Now()
-				if err := compact.Start(); err != nil {
-					t.Fatal(err)
-				}
-				// The first goes to its end, and so do some others where the power is cut then.
-				if n > 0 && (d == nil || n%2 == 0) {
-					time.Sleep(time.Duration(rnd.Int64N(int64(took))))
-					if d != nil {
-						d.cut()
-					}
-					_ = compact.Process.Kill()
-				}
-				err := compact.Wait()
-				switch {
-				case err == nil:
-					whole++
-				case n == 0 || d != nil && n%2 == 1:
-					t.Fatalf("compact: %v: %s", err, &told)
-				}
-				if n == 0 {
-					took = time.Since(began)
-				}
-				if d != nil {
-					if !d.broken {
-						d.cut()
-					}
-					d.restore()
+				if made := w.compact(d, n); n < 0 {
+					calls = made
 				}
 				w.l = known.clone()
-				w.pubs = map[string]*publisher{}
+				for _, p := range w.pubs {
+					p.l = w.l
+				}
 				w.start()
+				w.spread(1, subAlways) // the subscription is there, before anybody asks for it
 				w.drain(queues...)
-				w.broker.Stop()
+				w.broker.Kill()
 				w.verdict()
 				for _, leftover := range []string{".compact", ".new"} {
 					if _, err := os.Stat(file + leftover); !errors.Is(err, os.ErrNotExist) {
@@ -89,9 +65,45 @@ func TestCompactionIsAllOrNothing(t *testing.T) {
 					}
 				}
 			}
-			t.Logf("%d compactions of %v, of which %d came to their end", rounds, took, whole)
+			t.Logf("stopped at each of %d steps, and after them", calls)
+			if calls < 10 {
+				t.Errorf("there were %d steps only", calls)
+			}
 		})
 	}
+}
+
+// compact runs broker compact to its end, or stops it before its call n, counted from 0. Then the power
+// is cut, too. It gives the number of calls that were made.
+func (w *world) compact(d *disk, n int) (calls int) {
+	w.t.Helper()
+	g := newGate(w.t)
+	g.watch(func(*call) error {
+		if calls != n {
+			calls++
+			return nil
+		}
+		if d != nil {
+			d.cut()
+		}
+		return errLast
+	})
+	compact := subcommand(w.t, "compact", "-config", filepath.Join(w.dir, "gudok.yaml"))
+	g.put(compact)
+	var told bytes.Buffer
+	compact.Stderr = &told
+	err := compact.Run()
+	g.watch(nil)
+	if n < 0 && err != nil {
+		w.t.Fatalf("compact: %v: %s", err, &told)
+	}
+	if d != nil {
+		if !d.broken {
+			d.cut()
+		}
+		d.restore()
+	}
+	return calls
 }
 
 // restoreFile puts the contents back, durably.

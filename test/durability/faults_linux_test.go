@@ -5,12 +5,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/gudokmq/gudok/store/mutant"
 	"github.com/gudokmq/gudok/test/harness"
 )
 
@@ -201,7 +203,13 @@ func TestNoRoomForAcknowledgements(t *testing.T) {
 	w.l.begin(0)
 	w.send(w.publisher("p"), qIndividual, 50, false)
 	w.broker.Stop()
-	w.start(strace(t, "-e", "trace=pwrite64", "-e", "inject=pwrite64:error=ENOSPC")...)
+	g := w.startGated()
+	g.watch(func(c *call) error {
+		if c.name == "pwrite" {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
 	w.l.begin(0)
 	receipts := w.acknowledge(qIndividual, 50)
 	w.restart()
@@ -214,17 +222,21 @@ func (w *world) acknowledge(queue string, n int) int {
 	w.t.Helper()
 	c := w.hold(queue, individual)
 	receipts := make(chan struct{}, n)
+	all := make(chan struct{})
 	for _, d := range c.take(w, n) {
 		c.l.acking([]*entry{d.e}, nil)
 		if err := c.k.send("ACK\nid:"+d.ack+"\n", nil, func() {
 			c.l.acked([]*entry{d.e})
-			receipts <- struct{}{}
+			if receipts <- struct{}{}; len(receipts) == n {
+				close(all)
+			}
 		}); err != nil {
 			w.t.Fatal(err)
 		}
 	}
-	for end := time.Now().Add(500 * time.Millisecond); len(receipts) < n && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
+	select {
+	case <-all:
+	case <-time.After(grace(mutant.AckWhenFull)):
 	}
 	return len(receipts)
 }
@@ -246,7 +258,7 @@ func TestSyncFails(t *testing.T) {
 		select {
 		case <-k.gone:
 		case <-enough:
-			k.close()
+			t.Fatalf("%s: the broker did not end although its disk fails", call)
 		}
 		code := w.broker.Exited(harness.Patience)
 		if code != 74 {
@@ -346,38 +358,25 @@ func write(t *testing.T, path, text string) {
 // name, are synced before the broker says that it is ready. File systems mostly do so by
 // themselves, so that no power cut would tell.
 func TestFirstStartSyncsDirectories(t *testing.T) {
+	w := newWorld(t, seeded(t), "")
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
-	under := strace(t, "-y", "-e", "trace=fsync,fdatasync,rename,renameat,renameat2,mkdir,mkdirat,write")
-	b := harness.StartWith(t, configFor(data), harness.Options{Env: environment(), Under: under})
-	b.Stop()
-	raw, err := os.ReadFile(under[len(under)-4])
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := string(raw)
-	at := func(after int, parts ...string) int {
-		t.Helper()
-		from := after
-		for line := range strings.Lines(log[after:]) {
-			all := true
-			for _, p := range parts {
-				all = all && strings.Contains(line, p)
-			}
-			if all {
-				return from
-			}
-			from += len(line)
+	w.config = func() string { return configFor(data) }
+	g := newGate(t)
+	var calls []string
+	g.watch(func(c *call) error {
+		calls = append(calls, c.name+" "+c.file())
+		return nil
+	})
+	w.begin(g.options(harness.Options{}))
+	g.watch(nil) // calls are those before it was ready
+	w.broker.Stop()
+	left := calls
+	for _, want := range []string{"mkdir " + data, "fsync " + dir, "fsync " + data + "/gudok.db.new", "rename " + data + "/gudok.db", "fsync " + data} {
+		i := slices.Index(left, want)
+		if i < 0 {
+			t.Fatalf("no directory sync: %q is not there where it should be in\n%s", want, strings.Join(calls, "\n"))
 		}
-		t.Errorf("no directory sync: %q is not there where it should be", parts)
-		return after
-	}
-	made := at(0, "mkdir", data)
-	at(made, "sync(", "<"+dir+">")
-	renamed := at(made, "rename", "gudok.db")
-	synced := at(renamed, "sync(", "<"+data+">")
-	at(synced, "write(1", "stomp://")
-	if t.Failed() {
-		t.Log(log)
+		left = left[i+1:]
 	}
 }

@@ -40,6 +40,7 @@ type unit struct {
 	life      int
 	asked     bool // COMMIT, or the one SEND, is on its way
 	receipted bool
+	whole     bool // also where it only acknowledges
 	sends     []*entry
 	acks      []*entry
 }
@@ -303,6 +304,22 @@ func (l *ledger) move(e *entry, queue string, u *unit) {
 	e.ackTx = u
 }
 
+// keep notes that a queue keeps no more than its latest n messages: older ones may go.
+func (l *ledger) keep(queue string, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var es []*entry
+	for _, e := range l.entries {
+		if e.queue == queue {
+			es = append(es, e)
+		}
+	}
+	slices.SortFunc(es, func(a, b *entry) int { return a.seq - b.seq })
+	for _, e := range es[:max(0, len(es)-n)] {
+		e.ackSent = true
+	}
+}
+
 // outcome is what the ledger says once everything has been drained.
 type outcome struct {
 	missing map[int]int // by life: what was sent, not promised, and is not there
@@ -355,6 +372,15 @@ func (l *ledger) settleUnit(u *unit) {
 	}
 	if there > 0 && absent > 0 {
 		l.fault("half a transaction: %d of its messages are there, %d are not; one is %v", there, absent, u.sends[0].key)
+	}
+	again := 0
+	for _, e := range u.acks {
+		if e.last > u.life {
+			again++
+		}
+	}
+	if u.whole && again > 0 && again < len(u.acks) {
+		l.fault("half a transaction: %d of its %d messages came again; one is %v", again, len(u.acks), u.acks[0].key)
 	}
 	happened := u.receipted || there > 0
 	for _, e := range u.acks {

@@ -5,11 +5,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gudokmq/gudok/store/mutant"
 	"github.com/gudokmq/gudok/test/harness"
 )
 
@@ -19,6 +21,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	passGate()
 	flag.Parse()
 	// A mutant's test runs in a process of its own, and waits more than it computes.
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
@@ -64,6 +67,15 @@ func need(t *testing.T, what string) {
 
 // planted is the bug under test, if this process is to find one; empty otherwise.
 func planted() string { return os.Getenv("GUDOK_TEST_MUTANT") }
+
+// grace is how long a test waits for what must not come. Whoever plants one of these bugs gets all the
+// time there is, for then it comes, however busy the machine.
+func grace(bugs ...mutant.Name) time.Duration {
+	if slices.Contains(bugs, mutant.Name(planted())) {
+		return harness.Patience
+	}
+	return 300 * time.Millisecond
+}
 
 // environment is what every broker of these tests gets.
 func environment() []string {

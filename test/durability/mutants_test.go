@@ -25,10 +25,10 @@ var killers = []killer{
 	{mutant.NoSync, "TestPowerCut/ext4", "lost: "},
 	{mutant.NoSync, "TestPowerCut/xfs", "lost: "},
 	{mutant.NoDirectorySync, "TestFirstStartSyncsDirectories", "no directory sync"},
-	{mutant.ReceiptFirst, "TestReceiptMeansStored", "lost: "},
+	{mutant.ReceiptFirst, "TestReceiptWaitsForTheDisk", "lost: "},
 	{mutant.AckForgotten, "TestAckedStaysGone", "resurrected: "},
 	{mutant.CommitGoesEarly, "TestAckedStaysGone", "lost: "},
-	{mutant.AcksSecond, "TestEveryStep", "twice: "},
+	{mutant.AcksSecond, "TestEveryStep/kill/forward", "half a transaction: "},
 	{mutant.ChecksumIgnored, "TestDamageIsTold", "altered: "},
 	{mutant.RecoveryOrder, "TestOrderSurvives", "out of order: "},
 	{mutant.ReachForgotten, "TestUnackedComesBack", "redelivered flag: "},
@@ -42,14 +42,15 @@ var killers = []killer{
 	{mutant.SyncErrorIgnored, "TestSyncFails", "broker did not end"},
 	{mutant.CompactUnsynced, "TestCompactionIsAllOrNothing/xfs", "lost: "},
 	{mutant.CompactInPlace, "TestCompactionIsAllOrNothing/kill", "lost: "},
+	{mutant.CompactForgets, "TestCompactionIsAllOrNothing/kill", "lost: "},
 	{mutant.RequeueAtTail, "TestNackedKeepsItsPlace", "out of order: "},
 	{mutant.AckAtDelivery, "TestUnackedComesBack", "lost: "},
 	{mutant.CumulativeOne, "TestAckedStaysGone", "resurrected: "},
-	{mutant.HalfCommit, "TestEveryStep", "half a transaction: "},
-	{mutant.TopicFirst, "TestReceiptMeansStored", "lost: "},
+	{mutant.HalfCommit, "TestEveryStep/kill/commit", "half a transaction: "},
+	{mutant.TopicFirst, "TestReceiptWaitsForTheDisk", "lost: "},
 	{mutant.FlagLost, "TestUnackedComesBack", "redelivered flag: "},
 	{mutant.UnsubscribeAcks, "TestUnackedComesBack", "lost: "},
-	{mutant.BuryInTwo, "TestEveryStep", "lost: "},
+	{mutant.BuryInTwo, "TestEveryStep/kill/bury", "lost: "},
 	{mutant.Volatile, "TestReceiptMeansStored", "lost: "},
 	{mutant.TruncatedTaken, "TestTruncatedIsNoMessage", "phantom: "},
 }
@@ -73,7 +74,7 @@ func TestMutants(t *testing.T) {
 			t.Run(fmt.Sprintf("%s by %s", k.bug, k.test), func(t *testing.T) {
 				t.Parallel()
 				cmd := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(k.test, "/", "$/^")+"$",
-					"-test.timeout=4m", "-cycles=60", "-cuts=40")
+					"-test.timeout=2m", "-cycles=60", "-cuts=40")
 				cmd.Env = append(os.Environ(), "GUDOK_BINARY="+binary, "GUDOK_TEST_MUTANT="+string(k.bug))
 				out, err := cmd.CombinedOutput()
 				said := string(out)

@@ -3,6 +3,7 @@ package durability
 import (
 	"fmt"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -33,24 +34,40 @@ func until(moment int64) {
 func TestExpiredStaysAway(t *testing.T) {
 	w := story(t)
 	k := w.dial("")
-	moment := time.Now().UnixMilli() + 400
-	for i := range 20 {
-		if i%2 == 0 {
-			w.timed(k, qBacklog, fmt.Sprintf("expires:%d\n", moment), moment)
-		} else {
-			w.timed(k, qBacklog, "", 0)
+	// One of these is the first to expire after the kill, however long it takes to come to that.
+	began := time.Now().UnixMilli()
+	var moments []int64
+	for after := int64(200); after < 10_000; after *= 2 {
+		moments = append(moments, began+after)
+		for range 5 {
+			w.timed(k, qBacklog, fmt.Sprintf("expires:%d\n", began+after), began+after)
 		}
+	}
+	for range 10 {
+		w.timed(k, qBacklog, "", 0)
 	}
 	w.sync(k)
 	w.broker.Kill()
-	until(moment)
+	killed := time.Now().UnixMilli()
+	i := slices.IndexFunc(moments, func(m int64) bool { return m > killed })
+	if i < 0 {
+		t.Fatalf("stuck: everything had expired before the kill, %d ms after the beginning", killed-began)
+	}
+	until(moments[i])
 	w.start()
 	w.l.begin(0)
 	c := w.hold(qBacklog, individual)
-	for _, d := range c.take(w, 10) {
-		if d.e.expires > 0 {
+	lasting := 0
+	for _, d := range c.takeAll(w) {
+		switch e := d.e.expires; {
+		case e == 0:
+			lasting++
+		case e <= moments[i]:
 			t.Errorf("expired: %v came", d.e.key)
 		}
+	}
+	if lasting != 10 {
+		t.Errorf("lost: %d messages came that do not expire, of 10", lasting)
 	}
 	c.leave(w)
 	w.end(qBacklog)
@@ -91,18 +108,7 @@ func TestDurableSubscriptionSurvives(t *testing.T) {
 		w.subscribe(s, individual).leave(w)
 	}
 	w.restart()
-	k := w.dial("")
-	p := w.publisher("news")
-	for range 10 {
-		u := w.l.unit()
-		e, headers, body := p.next()
-		w.l.intend(e, []string{subAlways, subSeldom}, u)
-		w.l.asked(u)
-		if err := k.send("SEND\ndestination:"+topicNews+"\n"+headers, body, func() { w.l.committed(u) }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.sync(k)
+	w.spread(10, subAlways, subSeldom)
 	w.restart()
 	w.end(subAlways, subSeldom)
 }
@@ -165,6 +171,7 @@ func TestTruncatedIsNoMessage(t *testing.T) {
 		}
 		conn.Close()
 	}
+	w.send(w.publisher("p"), qBacklog, 1, true) // whatever was taken before is durable now
 	w.restart()
 	w.end(qBacklog)
 }

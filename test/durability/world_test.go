@@ -19,11 +19,16 @@ const (
 	qBacklog    = "/queue/four.backlog" // consumed now and then
 	qForward    = "/queue/five.in"      // each message goes on to
 	qForwarded  = "/queue/six.out"
+	qShort      = "/queue/seven.short" // keeps the latest few
+	qTired      = "/queue/eight.tired" // buries what is refused twice
 	topicNews   = "/topic/news"
 	// The labels of the durable subscriptions to it: one consumed always, one now and then.
 	subAlways = "durable web1"
 	subSeldom = "durable web2"
 )
+
+// short is how many messages qShort keeps.
+const short = 5
 
 // world is a broker that dies again and again, and everything around it.
 type world struct {
@@ -34,6 +39,7 @@ type world struct {
 	config func() string // of the next life
 	broker *harness.Broker
 	pubs   map[string]*publisher
+	links  []*link // of this life
 	stats  struct{ void, inFlight int }
 	// mayStop: the disk fails under the broker, which may say so.
 	mayStop bool
@@ -49,13 +55,33 @@ func newWorld(t *testing.T, rnd *rand.Rand, data string) *world {
 
 // configFor is a configuration with durable queues in a directory.
 func configFor(data string) string {
-	return fmt.Sprintf("store: {engine: bolt, path: %s, min_free: 0}\nlimits: {unacked: 10000}\n", data)
+	return fmt.Sprintf(`
+store: {engine: bolt, path: %s, min_free: 0}
+limits: {unacked: 10000}
+policies:
+- {match: %s, max_messages: %d, overflow: drop-oldest}
+- {match: %s, redelivery: {limit: 2}}
+`, data, qShort, short, qTired)
 }
 
 // start begins a life of the broker.
 func (w *world) start(under ...string) {
 	w.t.Helper()
-	w.broker = harness.StartWith(w.t, w.config(), harness.Options{Dir: w.dir, Env: environment(), Quiet: true, Under: under})
+	w.begin(harness.Options{Under: under})
+}
+
+// begin is start with options.
+func (w *world) begin(o harness.Options) {
+	w.t.Helper()
+	o.Dir, o.Quiet, o.Env = w.dir, true, append(o.Env, environment()...)
+	b, err := harness.TryStart(w.t, w.config(), o)
+	if err != nil {
+		for _, f := range w.l.faults() {
+			w.t.Error(f)
+		}
+		w.t.Fatalf("lost: all there is, for the broker does not start: %v", err)
+	}
+	w.broker, w.links = b, nil
 }
 
 // publisher gives the publisher of that name, the same in all lives.
@@ -82,6 +108,7 @@ func (w *world) dialWith(header string) *link {
 	if k == nil {
 		w.t.Fatalf("no connection\n%s", w.broker.Output())
 	}
+	w.links = append(w.links, k)
 	return k
 }
 
@@ -127,29 +154,24 @@ func (w *world) cycle(receipts int, stop func()) {
 	before := w.l.counts
 	w.l.mu.Unlock()
 
-	cs := []*consumer{
-		w.subscribe(subAlways, individual),
-		w.subscribe(qIndividual, individual), w.subscribe(qCumulative, cumulative), w.subscribe(qAuto, auto),
-		w.subscribe(qForward, forwarding),
-	}
+	w.subscribe(subAlways, individual)
+	w.subscribe(qIndividual, individual)
+	w.subscribe(qCumulative, cumulative)
+	w.subscribe(qAuto, auto)
+	w.subscribe(qForward, forwarding)
 	if w.l.life == 1 || w.rnd.IntN(4) == 0 {
-		cs = append(cs, w.subscribe(subSeldom, individual))
+		w.subscribe(subSeldom, individual)
 	}
 	if w.rnd.IntN(4) == 0 {
-		cs = append(cs, w.subscribe(qBacklog, individual))
+		w.subscribe(qBacklog, individual)
 	}
 	if w.rnd.IntN(4) == 0 {
-		cs = append(cs, w.subscribe(qForwarded, cumulative))
-	}
-	links := []*link{}
-	for _, c := range cs {
-		links = append(links, c.k)
+		w.subscribe(qForwarded, cumulative)
 	}
 	var load sync.WaitGroup
 	quit := make(chan struct{})
 	run := func(f func(k *link)) {
 		k := w.dial("")
-		links = append(links, k)
 		load.Go(func() { f(k) })
 	}
 	a, b, tx, news := w.publisher("a"), w.publisher("b"), w.publisher("tx"), w.publisher("news")
@@ -165,15 +187,11 @@ func (w *world) cycle(receipts int, stop func()) {
 	}
 	// The moment within a commit is chance, too.
 	time.Sleep(time.Duration(w.rnd.IntN(4000)) * time.Microsecond)
-	for _, k := range links {
-		k.closing.Store(true)
-	}
+	w.closing()
 	stop()
 	close(quit)
 	load.Wait()
-	for _, k := range links {
-		<-k.gone
-	}
+	w.wait()
 	w.inspect()
 	w.l.mu.Lock()
 	after := w.l.counts
@@ -182,6 +200,20 @@ func (w *world) cycle(receipts int, stop func()) {
 	w.stats.inFlight += flying
 	if flying == 0 || after.receipts-before.receipts < minimum {
 		w.stats.void++
+	}
+}
+
+// closing tells all connections of this life that it ends.
+func (w *world) closing() {
+	for _, k := range w.links {
+		k.closing.Store(true)
+	}
+}
+
+// wait waits until every connection of this life has read all that came.
+func (w *world) wait() {
+	for _, k := range w.links {
+		<-k.gone
 	}
 }
 
@@ -206,14 +238,15 @@ func (w *world) drain(queues ...string) {
 	w.l.begin(0)
 	pub, k := w.publisher("sentinel"), w.dial("")
 	defer k.close()
-	cs := map[string]*consumer{}
+	news := []string{} // durable subscriptions; they may have got lost
 	last := map[string]chan struct{}{}
+	var cs []*consumer
 	for _, q := range queues {
 		c := w.consume(q, individual)
 		defer c.k.close()
 		c.prompt = true
 		done := make(chan struct{})
-		cs[q], last[q] = c, done
+		last[q] = done
 		c.seen = func(e *entry) {
 			w.l.mu.Lock()
 			end := e.pub == "sentinel" && e.life == w.l.life
@@ -222,42 +255,37 @@ func (w *world) drain(queues ...string) {
 				close(done)
 			}
 		}
-	}
-	news := []string{}
-	for _, q := range queues {
-		sent := make(chan struct{})
-		var err error
-		switch q {
-		case subAlways, subSeldom:
+		cs = append(cs, c)
+		if strings.HasPrefix(q, "durable ") {
 			news = append(news, q)
-			continue
-		default:
-			err = pub.one(k, q, func() { close(sent) })
+		} else {
+			w.ask("the receipt of the last message to "+q, func(sent func()) error { return pub.one(k, q, sent) })
 		}
-		w.await(sent, "receipt of the last message to "+q, err)
+	}
+	for _, c := range cs {
+		if err := c.subscribe(); err != nil {
+			w.t.Fatalf("subscribe to %s: %v\n%s", c.queue, err, w.broker.Output())
+		}
 	}
 	if len(news) > 0 {
-		u := w.l.unit()
-		e, headers, body := pub.next()
-		w.l.intend(e, news, u)
-		w.l.asked(u)
-		sent := make(chan struct{})
-		err := k.send("SEND\ndestination:"+topicNews+"\n"+headers, body, func() { w.l.committed(u); close(sent) })
-		w.await(sent, "receipt of the last message to "+topicNews, err)
+		w.ask("the receipt of the last message to "+topicNews, func(sent func()) error { return pub.news(k, topicNews, news, sent) })
 	}
-	for _, q := range queues {
-		if err := cs[q].subscribe(); err != nil {
-			w.t.Fatalf("subscribe to %s: %v\n%s", q, err, w.broker.Output())
-		}
-	}
-	for _, q := range queues {
-		w.await(last[q], "the last message of "+q, nil)
+	for _, c := range cs {
+		w.await(last[c.queue], "the last message of "+c.queue, nil)
 		// Its acknowledgement was the last; this comes after that.
-		if err := cs[q].k.call("UNSUBSCRIBE\nid:"+cs[q].name()+"\n", nil); err != nil {
-			w.l.report("stuck: no receipts for the acknowledgements of %s", q)
+		if err := c.k.call("UNSUBSCRIBE\nid:"+c.name()+"\n", nil); err != nil {
+			w.l.report("stuck: no receipts for the acknowledgements of %s", c.queue)
 		}
 	}
 	w.inspect()
+}
+
+// ask has something sent and waits until it is done.
+func (w *world) ask(what string, send func(done func()) error) {
+	w.t.Helper()
+	done := make(chan struct{})
+	err := send(func() { close(done) })
+	w.await(done, what, err)
 }
 
 func (w *world) await(done <-chan struct{}, what string, err error) {
