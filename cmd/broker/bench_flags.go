@@ -25,7 +25,7 @@ type benchFlags struct {
 func (b *bench) parse(name string, args []string) ([]step, error) {
 	fs := flag.NewFlagSet("broker bench "+name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // faults are told in one line, by runBench
-	mib := 560 // of which 500 are alive
+	mib := 560               // of which 500 are alive
 	f := &benchFlags{Options: load.Options{Subs: 50, Pubs: 1, Size: 128, Duration: 5 * time.Second}}
 	switch name {
 	case "fanout":

@@ -38,8 +38,8 @@ func Idle(ctx context.Context, o Options) (Report, error) {
 			return err
 		}
 		l.times[i%shards].add(clock() - begin)
-		l.made.Add(1)
 		l.read(c)
+		l.note(o.PID, l.made.Add(1))
 		return nil
 	})
 	made := l.sample(o)
@@ -63,7 +63,13 @@ func Idle(ctx context.Context, o Options) (Report, error) {
 		kib := float64(after.broker.rssAnon-before.broker.rssAnon) / 1024 / float64(rep.Conns)
 		share := 100 * (after.broker.cpu - made.broker.cpu).Seconds() / rep.Seconds
 		rep.RssAnon, rep.IdleCPU = &kib, &share
+		rep.Growth = append(l.growth, Point{float64(rep.Conns), float64(after.broker.rssAnon) / (1 << 20)})
 		rep.BrokerPeak = float64(after.broker.rssAnon) / (1 << 20)
+	}
+	if before.gc != nil && after.gc != nil {
+		each := float64(after.gc.goroutines-before.gc.goroutines) / float64(rep.Conns)
+		bytes := float64(after.gc.heapLive+after.gc.stacks-before.gc.heapLive-before.gc.stacks) / float64(rep.Conns)
+		rep.Goroutines, rep.GoBytes = &each, &bytes
 	}
 	return rep, nil
 }
@@ -79,6 +85,24 @@ type idlers struct {
 	readers sync.WaitGroup
 
 	beatsOut int64 // owned by hold
+
+	mu     sync.Mutex
+	growth []Point // guarded by mu
+}
+
+// growthStep is after how many connections the broker's memory is looked at.
+const growthStep = 500
+
+// note looks at the broker's memory now and then.
+func (l *idlers) note(pid int, made int64) {
+	if made%growthStep != 0 && made != 1 || pid == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if u, err := measure(pid); err == nil {
+		l.growth = append(l.growth, Point{float64(made), float64(u.rssAnon) / (1 << 20)})
+	}
 }
 
 func (l *idlers) sample(o Options) sample {

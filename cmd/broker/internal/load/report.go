@@ -59,9 +59,15 @@ type Report struct {
 	Misordered int64 `json:"misordered"`
 
 	// Idle connections.
-	Conns      int      `json:"connections,omitempty"`
-	Connects   float64  `json:"connects_per_second,omitempty"`
-	RssAnon    *float64 `json:"rss_anon_kib_per_connection,omitempty"`
+	Conns    int      `json:"connections,omitempty"`
+	Connects float64  `json:"connects_per_second,omitempty"`
+	RssAnon  *float64 `json:"rss_anon_kib_per_connection,omitempty"`
+	// Goroutines and GoBytes are what the broker's runtime tells, per connection; GoBytes is stacks and
+	// what the latest collection found alive of the heap.
+	Goroutines *float64 `json:"goroutines_per_connection,omitempty"`
+	GoBytes    *float64 `json:"go_bytes_per_connection,omitempty"`
+	// Growth is the broker's memory in MiB at numbers of connections while they were made.
+	Growth     []Point  `json:"growth,omitempty"`
 	IdleCPU    *float64 `json:"idle_cpu_percent,omitempty"`
 	BeatsIn    int64    `json:"beats_received,omitempty"`
 	BeatsOut   int64    `json:"beats_sent,omitempty"`
@@ -71,6 +77,9 @@ type Report struct {
 	// Interrupted tells that the load was stopped before its time.
 	Interrupted bool `json:"interrupted,omitempty"`
 }
+
+// Point is one point of a curve.
+type Point struct{ X, Y float64 }
 
 // Sound tells that nothing was lost, doubled, disordered or dropped.
 func (r *Report) Sound() bool {

@@ -13,9 +13,9 @@ import (
 
 // goRuntime is what a Gudok tells of its Go runtime.
 type goRuntime struct {
-	goroutines, heapLive, mallocs, cycles int64
-	over5ms                               int64         // pauses of the collector
-	longest                               time.Duration // the longest of them since the start
+	goroutines, heapLive, stacks, mallocs, cycles int64
+	over5ms                                       int64         // pauses of the collector
+	longest                                       time.Duration // the longest of them since the start
 }
 
 // askTime bounds the wait for a line in the broker's log.
@@ -66,6 +66,8 @@ func parseRuntime(text []byte) (r goRuntime, ok bool) {
 			r.goroutines = n
 		case "heap_live":
 			r.heapLive = n
+		case "stacks":
+			r.stacks = n
 		case "mallocs":
 			r.mallocs = n
 		case "gc_cycles":
