@@ -164,6 +164,12 @@ func (s *session) review() *ending {
 	return nil
 }
 
+// open tells that whoever can connect may use any name.
+func (b *Broker) open() bool {
+	_, open := b.access.Load().auth.(anyone)
+	return open
+}
+
 // Reload replaces who decides who may do what, as Options.Auth and Options.Rules did; nil means
 // the same as there. What comes from then on is decided anew, and live sessions are held against it
 // before Reload returns: one whose user would not get in any more ends, one with a subscription that

@@ -53,17 +53,26 @@ func durableName(f *stompframe.Frame, id string) string {
 }
 
 // owner is whose durable subscriptions a session's are: its user's, and within them its
-// client-id's. Subscription ids start anew in every browser and say nothing.
+// client-id's. Subscription ids start anew in every browser and say nothing. A client-id without
+// a login is nobody's, whatever it is called: no user's.
 func (s *session) owner() string {
 	switch name := s.user(); {
-	case s.clientID == "":
-		return name
-	case name == "":
-		return "/" + s.clientID // nobody's, whatever it is called: no user's
-	default:
-		return name + "/" + s.clientID
+	case name != "" && s.clientID != "":
+		return userOwner + name + "/" + s.clientID
+	case name != "":
+		return userOwner + name
+	case s.clientID != "":
+		return clientOwner + s.clientID
 	}
+	return ""
 }
+
+// What owners begin with. Those of bindings that older versions made begin with neither: there a
+// login and a client-id without one were the same.
+const (
+	userOwner   = "/user/"
+	clientOwner = "/client/"
+)
 
 const maxDurableName = 255 // bytes, of an owner or a name
 
@@ -78,8 +87,55 @@ func (s *session) durableQueue(name, destination string) (string, *ending) {
 		return "", because(reasonBadHeader, "durable subscription %s: client-id and name may have %d bytes each",
 			quote(name), maxDurableName)
 	}
-	return durableOf(owner) + url.QueryEscape(name) + "/" +
-		url.QueryEscape(strings.TrimPrefix(destination, topicPrefix)), nil
+	rest := url.QueryEscape(name) + "/" + url.QueryEscape(strings.TrimPrefix(destination, topicPrefix))
+	queue, claimed := s.b.durables.place(owner, rest, s.b.open())
+	if claimed != nil {
+		return queue, s.b.claim(*claimed)
+	}
+	return queue, nil
+}
+
+// former is what an owner was called by older versions, and other what it is called where a
+// binding of theirs stands in the way.
+func former(owner string) (old, other string) {
+	if name, ok := strings.CutPrefix(owner, userOwner); ok {
+		return name, name + "/"
+	}
+	old = strings.TrimPrefix(owner, clientOwner)
+	return old, "/" + old
+}
+
+// place names the queue of an owner's durable subscription; rest is the end of its name. A binding
+// of an older version is claimed by a user of that name, or where anyone may use any name by the
+// client-id: whoever comes first, as they were one. The caller has a claim remembered.
+func (d *durables) place(owner, rest string, open bool) (queue string, claimed *store.Binding) {
+	old, other := former(owner)
+	queue, instead := durableOf(old)+rest, durableOf(other)+rest
+	user := strings.HasPrefix(owner, userOwner)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	x := d.byQueue[queue]
+	switch {
+	case d.byQueue[instead] != nil:
+		return instead, nil
+	case x == nil && user || x != nil && x.Owner == owner:
+		return queue, nil
+	case x != nil && x.Owner == old && (user || open):
+		x.Owner = owner
+		bind := x.Binding
+		return queue, &bind
+	}
+	return instead, nil
+}
+
+// claim remembers whose a binding is now.
+func (b *Broker) claim(bind store.Binding) *ending {
+	done := make(chan error, 1)
+	b.engine.(store.Binder).Bind(bind, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		return because(reasonStore, "durable subscription to %s: %v", quote(bind.Topic), err)
+	}
+	return nil
 }
 
 // durableTopic is the topic's name or pattern in a name that durableQueue made; "" for any other.
@@ -111,7 +167,7 @@ func (b *Broker) bind(queue, owner string, p permit) *ending {
 	if made {
 		if n := b.durables.count(owner); n >= b.limits.Subscriptions || len(b.durables.byQueue) >= maxDurables {
 			b.durables.mu.Unlock()
-			return because(reasonSubscriptions, "%s has %d durable subscriptions, the limit", quote(owner), n)
+			return because(reasonSubscriptions, "%s has %d durable subscriptions, the limit", quote(strings.TrimPrefix(owner, userOwner)), n)
 		}
 		d = b.newDurable(store.Binding{Queue: queue, Topic: destination, Owner: owner}, wild)
 	}
@@ -227,11 +283,19 @@ func (b *Broker) unbind(queue string) *ending {
 // unbindNamed deletes the durable subscriptions of this session's owner with a name, to whatever
 // topic: an UNSUBSCRIBE may come without the SUBSCRIBE, from a client that only cleans up.
 func (s *session) unbindNamed(name string) (found bool, bad *ending) {
-	prefix := durableOf(s.owner()) + url.QueryEscape(name) + "/"
+	owner := s.owner()
+	if owner == "" {
+		return false, nil
+	}
+	old, _ := former(owner)
+	mine := func(x *durable) bool {
+		return x.Owner == owner || x.Owner == old && (s.user() != "" || s.b.open())
+	}
+	part := "/" + url.QueryEscape(name) + "/"
 	s.b.durables.mu.Lock()
 	var queues []string
-	for q := range s.b.durables.byQueue {
-		if strings.HasPrefix(q, prefix) {
+	for q, x := range s.b.durables.byQueue {
+		if mine(x) && strings.HasSuffix(q[:strings.LastIndexByte(q, '/')+1], part) {
 			queues = append(queues, q)
 		}
 	}
