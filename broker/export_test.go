@@ -1,6 +1,10 @@
 package broker
 
-import "time"
+import (
+	"time"
+
+	"github.com/gudokmq/gudok/stompframe"
+)
 
 // What the tests of this package look into.
 
@@ -59,3 +63,40 @@ func (b *Broker) Expiring() int {
 	defer b.expiry.mu.Unlock()
 	return len(b.expiry.due)
 }
+
+// Route tells which name a session of user (empty: none) has decided on for an operation, and
+// where that then leads; both empty if it is refused before anyone is asked.
+func (b *Broker) Route(user string, op Op, destination string, durable bool) (asked, routed string) {
+	s := newSession(b, nil)
+	s.id = "s3ss10n"
+	s.principal.Store(&Principal{Name: user})
+	s.subscriptions = make(map[string]*subscription)
+	var f stompframe.Frame
+	if durable {
+		f.Header = append(f.Header, stompframe.Field{Name: []byte("x-queue-name"), Value: []byte("n")})
+	}
+	if op == OpSend {
+		p, bad := s.allow(op, destination)
+		if bad != nil {
+			return "", bad.Text
+		}
+		t, bad := s.target(p, &f)
+		switch {
+		case bad != nil:
+			return p.name, bad.Text
+		case t.token != "":
+			return p.name, replyPrefix + t.token
+		case t.topic != "":
+			return p.name, t.topic
+		}
+		return p.name, t.queue
+	}
+	sub := &subscription{s: s, destination: destination}
+	if bad := s.routeSubscription(sub, &f); bad != nil {
+		return sub.name, bad.Text
+	}
+	return sub.name, sub.route
+}
+
+// Reply makes a reply address.
+func (b *Broker) Reply(token, queue string) { b.replies.Store(token, queue) }
