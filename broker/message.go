@@ -86,9 +86,8 @@ func (b *Broker) newMessage(destination string, f *stompframe.Frame, replyTo str
 		size *= 2
 	}
 	d := make([]byte, 0, size+len(replyTo))
-	d = append(d, "destination:"...)
-	d = stompframe.AppendEscaped(d, stompframe.V12, []byte(destination))
-	d = append(d, "\nmessage-id:"...)
+	d = stompframe.AppendHeader(d, stompframe.V12, frame.Destination, destination)
+	d = append(d, "message-id:"...)
 	from := len(d)
 	d = b.ids.append(d)
 	to := len(d)
@@ -101,7 +100,11 @@ func (b *Broker) newMessage(destination string, f *stompframe.Frame, replyTo str
 			d = stompframe.AppendHeader(d, stompframe.V12, hdrReplyTo, replyTo)
 			continue
 		}
-		d = stompframe.AppendHeaderBytes(d, stompframe.V12, h.Name, h.Value)
+		if plain {
+			d = append(append(append(append(d, h.Name...), ':'), h.Value...), '\n')
+		} else {
+			d = stompframe.AppendHeaderBytes(d, stompframe.V12, h.Name, h.Value)
+		}
 	}
 	d = append(d, "content-length:"...)
 	d = strconv.AppendInt(d, int64(len(f.Body)), 10)

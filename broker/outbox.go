@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
@@ -40,14 +41,16 @@ type outbox struct {
 	eased   chan struct{} // closed when the reader may go on; nil if it does not wait
 }
 
-// outItem is one frame that waits: a whole frame in raw, or a message to be framed for sub.
+// outItem is one frame that waits: a whole frame in raw, a RECEIPT's id, or a message to be framed
+// for sub.
 type outItem struct {
-	raw   []byte
-	m     *store.Message
-	sub   *subscription
-	d     store.Delivery // of a queue, or nil
-	seq   uint64         // ack number, 0 where the mode needs none
-	count int            // deliveries so far; above 1 it is a redelivery
+	raw     []byte
+	m       *store.Message
+	sub     *subscription
+	d       store.Delivery // of a queue, or nil
+	seq     uint64         // ack number, 0 where the mode needs none
+	count   int32          // deliveries so far; above 1 it is a redelivery
+	receipt bool           // raw is the id
 }
 
 func (it *outItem) size() int64 {
@@ -69,6 +72,11 @@ type batch struct {
 // putFrame queues a frame of the server's own. It is never refused for size: such frames answer
 // the client's own, which are not read while too many answers wait (crowded).
 func (o *outbox) putFrame(raw []byte) bool { return o.put(outItem{raw: raw}, false) }
+
+// putReceipt is putFrame for the RECEIPT of that id, which is framed when it is written.
+func (o *outbox) putReceipt(id string) {
+	o.put(outItem{raw: unsafe.Slice(unsafe.StringData(id), len(id)), receipt: true}, false)
+}
 
 // putTopic queues a topic message. full tells that the subscriber is too slow for it.
 func (o *outbox) putTopic(m *store.Message, sub *subscription) (full bool) {
@@ -356,7 +364,11 @@ func (o *outbox) ending() <-chan struct{} {
 
 // appendItem appends an item's frame, in the transport's envelope. Only the flusher calls it.
 func (s *session) appendItem(b []byte, it *outItem) []byte {
-	if it.m == nil {
+	switch {
+	case it.receipt:
+		s.head = appendReceipt(s.head[:0], s.version, it.raw)
+		return s.conn.AppendFrame(b, s.head, nil, true)
+	case it.m == nil:
 		return s.conn.AppendFrame(b, it.raw, nil, true)
 	}
 	head := append(s.head[:0], it.sub.prefix...)

@@ -97,7 +97,7 @@ func (q *queue) hand(d store.Delivery) (taken, denied bool) {
 		if !sub.ready() {
 			continue
 		}
-		it := outItem{m: d.Message(), sub: sub, d: d, count: d.Count()}
+		it := outItem{m: d.Message(), sub: sub, d: d, count: int32(d.Count())}
 		if sub.mode != ackAuto {
 			it.seq = sub.hold(d)
 			sub.s.unacked.Add(1)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"sync"
+	"unsafe"
 
 	"github.com/go-stomp/stomp/v3/frame"
 	"github.com/gudokmq/gudok/stompframe"
@@ -16,7 +17,11 @@ type receipts struct {
 	mu      sync.Mutex // guards what follows
 	version stompframe.Version
 	queue   []*receipt
+	spare   []receipt     // to be given out: a session that asks for many gets them from few allocations
+	slab    int           // how many the latest of those made
 	drained chan struct{} // closed when queue gets empty; nil if nobody waits
+
+	text []byte // what copied writes to; the reader's own
 }
 
 // receipt is one RECEIPT that a client asked for and waits for. A nil receipt stands for a frame
@@ -36,11 +41,45 @@ func (l *receipts) open(id string) *receipt {
 	if id == "" {
 		return nil
 	}
-	r := &receipt{list: l, id: id}
 	l.mu.Lock()
+	if len(l.spare) == 0 {
+		l.slab = min(2*l.slab+1, mostReceipts)
+		l.spare = make([]receipt, l.slab)
+	}
+	r := &l.spare[0]
+	l.spare = l.spare[1:]
+	r.list, r.id = l, id
 	l.queue = append(l.queue, r)
 	l.mu.Unlock()
 	return r
+}
+
+// How many receipts, and how many bytes of their ids, one allocation makes at most.
+const (
+	mostReceipts = 15
+	mostText     = 512
+)
+
+// copied is a copy of an id, several to an allocation. Only the session's reader may call it.
+func (l *receipts) copied(id []byte) string {
+	if len(id) == 0 {
+		return ""
+	}
+	if cap(l.text)-len(l.text) < len(id) {
+		l.text = make([]byte, 0, max(len(id), min(2*cap(l.text), mostText)))
+	}
+	from := len(l.text)
+	l.text = append(l.text, id...)
+	return unsafe.String(&l.text[from], len(id)) // what is there is never written again
+}
+
+// stored tells how the message went that the receipt stands for: store.Engine's done.
+func (r *receipt) stored(_ bool, err error) {
+	if err != nil {
+		r.list.out.s.storeFailed(err, r.id, r)
+		return
+	}
+	r.confirm()
 }
 
 // refuse tells that what the receipt stands for failed and answer, an ERROR, takes its place in
@@ -68,7 +107,7 @@ func (r *receipt) confirm() {
 		if r := l.queue[n]; r.answer != nil {
 			r.answer()
 		} else {
-			l.out.putFrame(receiptFrame(l.version, r.id))
+			l.out.putReceipt(r.id)
 		}
 		n++
 	}
@@ -101,8 +140,12 @@ func (l *receipts) pending() <-chan struct{} {
 }
 
 func receiptFrame(v stompframe.Version, id string) []byte {
-	b := make([]byte, 0, len(id)+32)
+	return appendReceipt(make([]byte, 0, len(id)+32), v, id)
+}
+
+func appendReceipt[S string | []byte](b []byte, v stompframe.Version, id S) []byte {
 	b = append(b, frame.RECEIPT+"\n"...)
-	b = stompframe.AppendHeader(b, v, frame.ReceiptId, id)
-	return append(b, '\n', 0)
+	b = append(b, frame.ReceiptId+":"...)
+	b = stompframe.AppendEscaped(b, v, []byte(id))
+	return append(b, '\n', '\n', 0)
 }

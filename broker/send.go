@@ -27,7 +27,12 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 	if !ok {
 		return because(reasonMissingHeader, "SEND needs a destination")
 	}
-	destination := string(name)
+	destination := ""
+	if s.latest != nil && string(name) == s.latest.name {
+		destination = s.latest.name
+	} else {
+		destination = string(name)
+	}
 	if destination == renewDestination {
 		return s.handleRenew(f)
 	}
@@ -44,7 +49,7 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 		return bad
 	}
 	m := s.b.newMessage(destination, f, replyTo)
-	if bad := sendOptions(m, f, time.Now()); bad != nil {
+	if bad := sendOptions(m, f); bad != nil {
 		return bad
 	}
 	if ps := s.b.policies; len(ps.list) > 0 && (t.topic != "" || t.engine == s.b.engine) {
@@ -71,23 +76,17 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 		s.confirm(f) // taken into the transaction; COMMIT's receipt is the promise
 		return nil
 	}
-	s.publish(t, m, f.Header.String(frame.Receipt))
+	id, _ := f.Header.Get(frame.Receipt)
+	s.publish(t, m, s.acks.copied(id))
 	return nil
 }
 
 // publish sends m on its way. The RECEIPT follows when it is stored as durably as it asked to be.
 func (s *session) publish(t target, m *store.Message, receiptID string) {
 	r := s.acks.open(receiptID)
-	stored := func(err error) {
-		if err != nil {
-			s.storeFailed(err, receiptID, r)
-			return
-		}
-		r.confirm()
-	}
 	switch {
 	case t.queue != "":
-		s.b.keep(t, m, stored)
+		s.b.keep(t, m, s.whenStored(r))
 	case t.topic == "":
 		r.confirm()
 	default:
@@ -98,17 +97,36 @@ func (s *session) publish(t target, m *store.Message, receiptID string) {
 				r.confirm()
 				return
 			}
-			s.b.engine.Commit(copies(m, queues, nil), nil, stored)
+			stored := s.whenStored(r)
+			s.b.engine.Commit(copies(m, queues, nil), nil, func(err error) { stored(false, err) })
 			return
 		}
 		r.confirm()
 	}
 }
 
+// whenStored gives the done of a message with that receipt, nil for none.
+func (s *session) whenStored(r *receipt) func(dup bool, err error) {
+	if r != nil {
+		return r.stored
+	}
+	if s.silently == nil {
+		s.silently = s.storedSilently
+	}
+	return s.silently
+}
+
+// storedSilently tells how a message went that has no receipt.
+func (s *session) storedSilently(_ bool, err error) {
+	if err != nil {
+		s.storeFailed(err, "", nil)
+	}
+}
+
 // keep puts a message into the queue it goes to. A queue in memory may have gone with its owner
 // since it was found, and must not come to life again: nobody would ever take from it.
-func (b *Broker) keep(t target, m *store.Message, done func(error)) {
-	t.engine.Publish(m, func(_ bool, err error) { done(err) })
+func (b *Broker) keep(t target, m *store.Message, done func(dup bool, err error)) {
+	t.engine.Publish(m, done)
 	if t.engine != b.transient || t.own || t.orphan {
 		return
 	}
@@ -171,8 +189,8 @@ func (s *session) target(p permit, f *stompframe.Frame) (target, *ending) {
 
 // sendOptions reads what a SEND says about the life of its message in a queue. The earliest of
 // several expiries counts, and the latest of several delays.
-func sendOptions(m *store.Message, f *stompframe.Frame, now time.Time) *ending {
-	ms := now.UnixMilli()
+func sendOptions(m *store.Message, f *stompframe.Frame) *ending {
+	var ms int64 // now; most frames need not know
 	m.Persistent = !says(f.Header.String(hdrPersistent), "false") && !mutant.Is(mutant.Volatile)
 	for _, h := range f.Header {
 		var relative, delay bool
@@ -191,6 +209,9 @@ func sendOptions(m *store.Message, f *stompframe.Frame, now time.Time) *ending {
 			delay = true
 		default:
 			continue
+		}
+		if ms == 0 {
+			ms = time.Now().UnixMilli()
 		}
 		n, err := strconv.ParseInt(string(h.Value), 10, 64)
 		if err != nil || n < 0 || n > maxMillis {

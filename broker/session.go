@@ -43,7 +43,9 @@ type session struct {
 	transactions map[string]*transaction
 	txBytes      int64
 	temps        map[string]*tempQueue
-	expiring     int // place in the broker's expiry, see there; guarded by that
+	latest       *address                  // of the latest SEND: most name one destination again and again
+	silently     func(dup bool, err error) // storedSilently, made once
+	expiring     int                       // place in the broker's expiry, see there; guarded by that
 
 	beat  heartBeat
 	alarm alarm // guarded by wheel.mu

@@ -182,7 +182,8 @@ func (s *session) follow(tx *transaction) {
 		case x.to.topic != "":
 			s.b.topics.publish(x.to.topic, x.m, s)
 		case x.to.engine != nil && x.to.engine != s.b.engine:
-			s.b.keep(x.to, x.m, s.b.logStore("message not kept", x.to.queue))
+			log := s.b.logStore("message not kept", x.to.queue)
+			s.b.keep(x.to, x.m, func(_ bool, err error) { log(err) })
 		}
 	}
 	for _, c := range tx.acks {
