@@ -194,7 +194,10 @@ func (c *Chain) failed(addr string, err error) error {
 	if !errors.Is(err, broker.ErrBadCredentials) || errors.Is(err, errNothing) {
 		return err
 	}
-	if _, ok := c.throttle.try(addr, ""); !ok {
+	w := c.throttle.of(addr, "")
+	_, ok := c.throttle.allows(w, true)
+	c.throttle.wrong(w)
+	if !ok {
 		return broker.ErrTooMany
 	}
 	return err
@@ -211,21 +214,34 @@ func (c *Chain) password(ctx context.Context, s *state, x credential, peer broke
 	} else if p := s.hook.remembered(q); p != nil {
 		return p, nil
 	}
-	a, ok := c.throttle.try(addr, x.login)
+	w := c.throttle.of(addr, x.login)
+	familiar, ok := c.throttle.allows(w, false)
 	if !ok {
 		return nil, broker.ErrTooMany
+	}
+	may := func() bool {
+		_, ok := c.throttle.allows(w, true)
+		return ok
 	}
 	var p *broker.Principal
 	var err error
 	if local {
-		p, err = s.users.check(ctx, x.login, x.secret)
+		p, err = s.users.check(ctx, x.login, x.secret, familiar, may)
 	} else {
-		p, err = s.hook.ask(ctx, q)
+		p, err = s.hook.ask(ctx, q, may)
 	}
-	if err == nil || !errors.Is(err, broker.ErrBadCredentials) {
-		a.right(err == nil)
-	}
+	c.learn(w, err)
 	return p, err
+}
+
+// learn notes what became of a login that was looked at.
+func (c *Chain) learn(w who, err error) {
+	switch {
+	case errors.Is(err, broker.ErrBadCredentials):
+		c.throttle.wrong(w)
+	case err == nil && w.user != 0:
+		c.throttle.right(w)
+	}
 }
 
 // token checks a token. That costs less than to be unfair to all who come from one address: only
@@ -242,14 +258,15 @@ func (c *Chain) token(ctx context.Context, s *state, x credential, peer broker.P
 	if p := s.hook.remembered(q); p != nil {
 		return p, nil
 	}
-	a, ok := c.throttle.try(addr, "")
-	if !ok {
+	w := c.throttle.of(addr, "")
+	if _, ok := c.throttle.allows(w, false); !ok {
 		return nil, broker.ErrTooMany
 	}
-	p, err := s.hook.ask(ctx, q)
-	if err == nil || !errors.Is(err, broker.ErrBadCredentials) {
-		a.right(false)
-	}
+	p, err := s.hook.ask(ctx, q, func() bool {
+		_, ok := c.throttle.allows(w, true)
+		return ok
+	})
+	c.learn(w, err)
 	return p, err
 }
 

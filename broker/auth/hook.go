@@ -87,13 +87,17 @@ func (h *hook) remembered(q question) *broker.Principal {
 	return h.cache.get(h.cache.digest(q))
 }
 
-// ask asks for one login.
-func (h *hook) ask(ctx context.Context, q question) (*broker.Principal, error) {
+// ask asks for one login, unless may, asked when it is the login's turn, says that too many were
+// wrong by then.
+func (h *hook) ask(ctx context.Context, q question, may func() bool) (*broker.Principal, error) {
 	select {
 	case h.turns <- struct{}{}:
 		defer func() { <-h.turns }()
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait to ask auth.http: %w", ctx.Err())
+	}
+	if !may() {
+		return nil, broker.ErrTooMany
 	}
 	p, err := h.post(ctx, q)
 	if err == nil && h.cache != nil {

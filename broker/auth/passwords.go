@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/gudokmq/gudok/broker"
 )
@@ -41,8 +42,23 @@ type user struct {
 // machine, and none for a login that was right a moment ago.
 type verifier struct {
 	cache *cache
+	lines [2]line // for those who are familiar, and for all others: no crowd holds up the former
+
+	mu      sync.Mutex // guards what follows
+	flights map[digest]*flight
+}
+
+// line is where logins wait for their turn to have a hash computed.
+type line struct {
 	turns chan struct{} // a token for each hash being computed
-	line  chan struct{} // and for each that is, or waits for its turn
+	all   chan struct{} // and for each that is, or waits for its turn
+}
+
+// flight is a login being checked, for all who offer the same.
+type flight struct {
+	done chan struct{} // closed when what follows is set
+	p    *broker.Principal
+	err  error
 }
 
 // lineLength bounds how many logins wait for each turn: more would wait in vain, since the time to
@@ -50,9 +66,74 @@ type verifier struct {
 const lineLength = 128
 
 func newVerifier() *verifier {
-	n := max(1, runtime.GOMAXPROCS(0)/2)
-	return &verifier{cache: newCache(), turns: make(chan struct{}, n), line: make(chan struct{}, n*lineLength)}
+	v := &verifier{cache: newCache(), flights: map[digest]*flight{}}
+	for i, n := range []int{1, max(1, runtime.GOMAXPROCS(0)/2)} {
+		v.lines[i] = line{turns: make(chan struct{}, n), all: make(chan struct{}, n*lineLength)}
+	}
+	return v
 }
+
+func (v *verifier) line(familiar bool) line {
+	if familiar {
+		return v.lines[0]
+	}
+	return v.lines[1]
+}
+
+// wait waits for a turn, which leave gives back. Too many who wait, or ctx, is an error.
+func (l line) wait(ctx context.Context) error {
+	select {
+	case l.all <- struct{}{}:
+	default:
+		return errBusy
+	}
+	select {
+	case l.turns <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		<-l.all
+		return fmt.Errorf("wait to check a password: %w", ctx.Err())
+	}
+}
+
+func (l line) leave() {
+	<-l.turns
+	<-l.all
+}
+
+// together does check once for all who come while it runs with the same d. What was not the login's
+// fault counts for who met it alone.
+func (v *verifier) together(ctx context.Context, d digest, check func() (*broker.Principal, error)) (*broker.Principal, error) {
+	for {
+		v.mu.Lock()
+		f := v.flights[d]
+		if f == nil {
+			f = &flight{done: make(chan struct{}), err: errAborted}
+			v.flights[d] = f
+			v.mu.Unlock()
+			defer func() {
+				v.mu.Lock()
+				delete(v.flights, d)
+				v.mu.Unlock()
+				close(f.done)
+			}()
+			f.p, f.err = check()
+			return f.p, f.err
+		}
+		v.mu.Unlock()
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait to check a password: %w", ctx.Err())
+		}
+		if f.err == nil || errors.Is(f.err, broker.ErrBadCredentials) || errors.Is(f.err, errBusy) {
+			return f.p, f.err
+		}
+	}
+}
+
+// errAborted is a check that panicked.
+var errAborted = errors.New("check a password: it did not end")
 
 // errBusy is a login that found too many waiting before it.
 var errBusy = errors.New("check a password: too many are waiting to be checked")
@@ -95,7 +176,7 @@ func (p *Passwords) Authenticate(ctx context.Context, c broker.Credentials) (*br
 	if u := p.remembered(c.Login, c.Passcode); u != nil {
 		return u, nil
 	}
-	return p.check(ctx, c.Login, c.Passcode)
+	return p.check(ctx, c.Login, c.Passcode, false, nil)
 }
 
 // remembered is the user of a login that was right a moment ago, or nil.
@@ -112,36 +193,37 @@ func (p *Passwords) digest(u user, passcode broker.Secret) digest {
 	return p.v.cache.digest(u.principal.Name, u.principal.Proof, string(passcode))
 }
 
-// check computes a hash, whatever the login.
-func (p *Passwords) check(ctx context.Context, login string, passcode broker.Secret) (*broker.Principal, error) {
+// check computes a hash, whatever the login, unless may, asked when it is the login's turn, says
+// that too many were wrong by then.
+func (p *Passwords) check(ctx context.Context, login string, passcode broker.Secret, familiar bool, may func() bool) (*broker.Principal, error) {
 	if login == "" || len(p.dummies) == 0 {
 		return nil, broker.ErrBadCredentials
 	}
 	u, known := p.users[login]
-	if known = known && u.hash != nil; !known {
+	d := p.v.cache.digest(login, 0, string(passcode))
+	if known = known && u.hash != nil; known {
+		d = p.digest(u, passcode)
+	} else {
 		u.hash = p.stranger(login)
 	}
-	select {
-	case p.v.line <- struct{}{}:
-		defer func() { <-p.v.line }()
-	default:
-		return nil, errBusy
-	}
-	select {
-	case p.v.turns <- struct{}{}:
-		defer func() { <-p.v.turns }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait to check a password: %w", ctx.Err())
-	}
-	// Another connection of this user may have been checked while this one waited.
-	if known && p.v.cache.has(p.digest(u, passcode)) {
+	return p.v.together(ctx, d, func() (*broker.Principal, error) {
+		line := p.v.line(familiar)
+		if err := line.wait(ctx); err != nil {
+			return nil, err
+		}
+		defer line.leave()
+		if known && p.v.cache.has(d) { // checked between our look and our turn
+			return u.principal, nil
+		}
+		if may != nil && !may() {
+			return nil, broker.ErrTooMany
+		}
+		if right := u.hash.matches(string(passcode)); !right || !known {
+			return nil, broker.ErrBadCredentials
+		}
+		p.v.cache.add(d)
 		return u.principal, nil
-	}
-	if right := u.hash.matches(string(passcode)); !right || !known {
-		return nil, broker.ErrBadCredentials
-	}
-	p.v.cache.add(p.digest(u, passcode))
-	return u.principal, nil
+	})
 }
 
 // Revalidate implements broker.Revalidator: the user must be there and have the same hash.

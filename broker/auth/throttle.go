@@ -16,8 +16,8 @@ const (
 	maxAccounts   = 1 << 16 // of each kind
 )
 
-// throttle slows logins that fail, by the address they come from and by the user they name. A login
-// is paid for in advance and paid back if it was right. Any goroutine may use it; it never waits.
+// throttle slows logins that fail, by the address they come from and by the user they name. Any
+// goroutine may use it; it never waits.
 //
 // A user who is under attack from elsewhere gets in all the same: whoever logged in from an address
 // before has an account of his own there, and an address on whose account nothing is may try even
@@ -45,57 +45,55 @@ type account struct {
 	at    time.Duration
 }
 
-// attempt is a login that has been let through. If it was wrong, nothing is to be done.
-type attempt struct {
-	t    *throttle
-	pair uint64
-	paid [2]payment
+// who is a login as the throttle sees it.
+type who struct{ pair, addr, user uint64 }
+
+// of makes a who; user may be empty.
+func (t *throttle) of(addr, user string) who {
+	w := who{addr: t.hash(addr)}
+	if user != "" {
+		w.user, w.pair = t.hash(user), t.hash(addr, user)
+	}
+	return w
 }
 
-type payment struct {
-	by  accounts
-	key uint64
-}
-
-// try lets a login through, or not. user may be empty.
-func (t *throttle) try(addr, user string) (*attempt, bool) {
-	a := &attempt{t: t, pair: t.hash(addr, user)}
-	now := time.Since(t.start)
+// allows tells whether a login may be looked at. now says that it will be: where it is one in
+// failurePause, that one is taken. familiar tells that the user has logged in from there before.
+func (t *throttle) allows(w who, now bool) (familiar, ok bool) {
+	at := time.Since(t.start)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, known := t.known[a.pair]; known {
-		a.paid[0] = payment{t.known, a.pair}
-		return a, t.known.take(a.pair, now)
+	if _, is := t.known[w.pair]; is && w.user != 0 {
+		return true, t.known.allows(w.pair, at, now)
 	}
-	from, of := t.hash(addr), t.hash(user)
-	clean := t.addrs[from].now(now) == 0
-	if !t.addrs.take(from, now) {
-		return nil, false
+	clean := t.addrs[w.addr].now(at) == 0
+	if !clean && w.user != 0 && !t.users.allows(w.user, at, now) {
+		return false, false
 	}
-	a.paid[0] = payment{t.addrs, from}
-	switch {
-	case user == "":
-	case t.users.take(of, now):
-		a.paid[1] = payment{t.users, of}
-	case !clean:
-		t.addrs.repay(from)
-		return nil, false
-	}
-	return a, true
+	return false, t.addrs.allows(w.addr, at, now)
 }
 
-// right pays back: the login was right, or nobody can say that it was wrong. known tells that the
-// user has proved to be at this address.
-func (a *attempt) right(known bool) {
-	a.t.mu.Lock()
-	defer a.t.mu.Unlock()
-	for _, p := range a.paid {
-		if p.by != nil {
-			p.by.repay(p.key)
-		}
+// wrong counts a login that failed.
+func (t *throttle) wrong(w who) {
+	at := time.Since(t.start)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, is := t.known[w.pair]; is && w.user != 0 {
+		t.known.charge(w.pair, at)
+		return
 	}
-	if _, ok := a.t.known[a.pair]; known && !ok {
-		a.t.known.put(a.pair, account{}, time.Since(a.t.start))
+	t.addrs.charge(w.addr, at)
+	if w.user != 0 {
+		t.users.charge(w.user, at)
+	}
+}
+
+// right notes that the user was at the address.
+func (t *throttle) right(w who) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, is := t.known[w.pair]; !is {
+		t.known.put(w.pair, account{}, time.Since(t.start))
 	}
 }
 
@@ -109,27 +107,24 @@ func (t *throttle) hash(parts ...string) uint64 {
 	return h.Sum64()
 }
 
-// take lets one login through on an account, unless it is overdrawn.
-func (m accounts) take(key uint64, now time.Duration) bool {
+// allows tells whether an account is not overdrawn, or is and has its pause behind it, which take
+// begins anew.
+func (m accounts) allows(key uint64, now time.Duration, take bool) bool {
 	a := m[key]
-	level := a.now(now)
 	switch {
-	case level+1 <= freeFailures:
-		level++
+	case a.now(now)+1 <= freeFailures:
+		return true
 	case now-a.at < failurePause:
 		return false
-	default:
-		level = freeFailures
 	}
-	m.put(key, account{level, now}, now)
+	if take {
+		m.put(key, account{freeFailures, now}, now)
+	}
 	return true
 }
 
-func (m accounts) repay(key uint64) {
-	if a, ok := m[key]; ok {
-		a.level = max(0, a.level-1)
-		m[key] = a
-	}
+func (m accounts) charge(key uint64, now time.Duration) {
+	m.put(key, account{min(m[key].now(now)+1, freeFailures), now}, now)
 }
 
 // put writes an account. When there are too many, some on which nothing is are closed, or else any
