@@ -166,8 +166,8 @@ func (s *session) review() *ending {
 
 // open tells that whoever can connect may use any name.
 func (b *Broker) open() bool {
-	_, open := b.access.Load().auth.(anyone)
-	return open
+	o, ok := b.access.Load().auth.(Opener)
+	return ok && o.Open()
 }
 
 // Reload replaces who decides who may do what, as Options.Auth and Options.Rules did; nil means

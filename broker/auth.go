@@ -89,6 +89,11 @@ type Revalidator interface {
 	Revalidate(p *Principal) (*Principal, error)
 }
 
+// Opener is an Authenticator that may let anyone use any name; while it does, Open says so.
+type Opener interface {
+	Open() bool
+}
+
 // Renewer is an Authenticator that takes a new token from a live session before the one it came
 // with expires. Renew is called like Authenticate; it returns a Principal of the same name.
 type Renewer interface {
@@ -137,6 +142,9 @@ type Filter func(destination string) bool
 
 // anyone is the Authenticator of a broker without users: any login, or none.
 type anyone struct{}
+
+// Open implements Opener.
+func (anyone) Open() bool { return true }
 
 // nobody is every anonymous session's Principal.
 var nobody = &Principal{Via: ViaAnonymous}

@@ -42,8 +42,6 @@ type Broker struct {
 	ownEngine bool
 	transient *memory.Engine // temporary queues, and those of Spring's user destinations
 	private   *memory.Engine // those behind topic subscriptions, apart so that slow ones harm no other
-	limits    Limits
-	heartBeat HeartBeat
 	policies  *Policies
 	log       *slog.Logger
 	server    string
@@ -62,6 +60,7 @@ type Broker struct {
 	cancel, cutOff context.CancelFunc
 
 	access atomic.Pointer[access] // replaced by Reload
+	bounds atomic.Pointer[bounds] // replaced by SetLimits
 	reload sync.Mutex             // one Reload at a time; taken before all other locks
 
 	// Counters.
@@ -81,21 +80,19 @@ type Broker struct {
 // New makes a Broker. Give it connections by Serve; end it by Shutdown.
 func New(o Options) (*Broker, error) {
 	b := &Broker{
-		engine:    o.Engine,
-		limits:    o.Limits.withDefaults(),
-		heartBeat: o.HeartBeat.withDefaults(),
-		policies:  o.Policies,
-		log:       o.Logger,
-		version:   o.Version,
-		started:   time.Now(),
-		ids:       newIDSource(),
-		topics:    newTopics(),
-		wheel:     newWheel(),
-		sessions:  make(map[*session]struct{}),
-		queues:    make(map[string]*queue),
+		engine:   o.Engine,
+		policies: o.Policies,
+		log:      o.Logger,
+		version:  o.Version,
+		started:  time.Now(),
+		ids:      newIDSource(),
+		topics:   newTopics(),
+		wheel:    newWheel(),
+		sessions: make(map[*session]struct{}),
+		queues:   make(map[string]*queue),
 	}
-	if b.heartBeat.Min > b.heartBeat.Max {
-		return nil, fmt.Errorf("heart-beat: minimum %v is above maximum %v", b.heartBeat.Min, b.heartBeat.Max)
+	if err := b.SetLimits(o.Limits, o.HeartBeat); err != nil {
+		return nil, err
 	}
 	if b.engine == nil {
 		b.engine, b.ownEngine = memory.New(memory.Options{}), true
@@ -155,8 +152,8 @@ func (b *Broker) admit(s *session) *ending {
 	switch {
 	case b.closing:
 		return &ending{Reason: reasonShutdown, cause: ErrShutdown}
-	case len(b.sessions) >= b.limits.Connections:
-		return because(reasonConnections, "the broker serves %d connections, its limit", b.limits.Connections)
+	case len(b.sessions) >= s.limits.Connections:
+		return because(reasonConnections, "the broker serves %d connections, its limit", s.limits.Connections)
 	}
 	b.sessions[s] = struct{}{}
 	b.wg.Add(1)

@@ -64,7 +64,7 @@ func (s *session) handleConnect(f *stompframe.Frame) *ending {
 	}
 	s.out.putFrame(append(b, '\n', 0))
 	s.out.lastWrite.Store(s.conn.LastRead())
-	s.startBeats(out, in, s.b.heartBeat.Grace)
+	s.startBeats(out, in, s.b.bounds.Load().heartBeat.Grace)
 	return nil
 }
 
@@ -74,15 +74,16 @@ func (s *session) agreeHeartBeat(v stompframe.Version, f *stompframe.Frame) (sx,
 	if v == stompframe.V10 {
 		return 0, 0, 0, 0, nil
 	}
+	own := &s.b.bounds.Load().heartBeat
 	if !ok {
-		sx, sy, _, _ = s.b.heartBeat.agree(0, 0)
+		sx, sy, _, _ = own.agree(0, 0)
 		return sx, sy, 0, 0, nil
 	}
 	cx, cy, err := stompframe.ParseHeartBeat(value)
 	if err != nil {
 		return 0, 0, 0, 0, because(reasonHeartBeatHeader, "%v", err)
 	}
-	sx, sy, out, in = s.b.heartBeat.agree(cx, cy)
+	sx, sy, out, in = own.agree(cx, cy)
 	return sx, sy, out, in, nil
 }
 

@@ -165,7 +165,7 @@ func (b *Broker) bind(queue, owner string, p permit) *ending {
 	d := b.durables.settled(queue)
 	made := d == nil
 	if made {
-		if n := b.durables.count(owner); n >= b.limits.Subscriptions || len(b.durables.byQueue) >= maxDurables {
+		if n := b.durables.count(owner); n >= b.bounds.Load().limits.Subscriptions || len(b.durables.byQueue) >= maxDurables {
 			b.durables.mu.Unlock()
 			return because(reasonSubscriptions, "%s has %d durable subscriptions, the limit", quote(strings.TrimPrefix(owner, userOwner)), n)
 		}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/gudokmq/gudok/stompframe"
@@ -66,6 +67,23 @@ func (h HeartBeat) withDefaults() HeartBeat {
 	setDefault(&h.Grace, 3)
 	h.Send, h.Receive = max(h.Send, 0), max(h.Receive, 0)
 	return h
+}
+
+// bounds are what SetLimits sets. A session keeps those of its beginning.
+type bounds struct {
+	limits    Limits
+	heartBeat HeartBeat
+}
+
+// SetLimits replaces what Options.Limits and Options.HeartBeat said, for sessions that begin from
+// then on. An error changes nothing.
+func (b *Broker) SetLimits(l Limits, h HeartBeat) error {
+	now := &bounds{l.withDefaults(), h.withDefaults()}
+	if h := now.heartBeat; h.Min > h.Max {
+		return fmt.Errorf("heart-beat: minimum %v is above maximum %v", h.Min, h.Max)
+	}
+	b.bounds.Store(now)
+	return nil
 }
 
 func setDefault[T comparable](p *T, v T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gudokmq/gudok/store"
@@ -74,12 +75,23 @@ func (r Redelivery) limit() int {
 // Policies finds the Policy of a destination. A store needs it before there is a broker: give
 // Expired and Bounds to the engine's options, and the Policies to the broker's.
 type Policies struct {
-	list []Policy
+	list atomic.Pointer[[]Policy] // nil: none
 	ids  *idSource
 }
 
 // NewPolicies checks policies; of those that match a destination the first counts.
 func NewPolicies(list []Policy) (*Policies, error) {
+	ps := &Policies{ids: newIDSource()}
+	if err := ps.Replace(list); err != nil {
+		return nil, err
+	}
+	return ps, nil
+}
+
+// Replace makes list the policies from now on, for what is stored already too, but that messages
+// keep the durability and end that they were sent with. An error changes nothing. Bounds of queues
+// are the engine's to ask for again: see store.Rebounder.
+func (ps *Policies) Replace(list []Policy) error {
 	for _, p := range list {
 		name := p.Match
 		for _, prefix := range []string{queuePrefix, dlqPrefix} {
@@ -88,23 +100,33 @@ func NewPolicies(list []Policy) (*Policies, error) {
 			}
 		}
 		if k, _, _, bad := parseDestination(name, true); bad != nil || k != kindTopic {
-			return nil, fmt.Errorf("policy %q: its destination is none, or neither topic nor queue", p.Match)
+			return fmt.Errorf("policy %q: its destination is none, or neither topic nor queue", p.Match)
 		}
 		if p.DeadLetter != "" && p.DeadLetter != noDeadLetter {
 			if k, _, _, bad := parseDestination(p.DeadLetter, false); bad != nil || k != kindQueue {
-				return nil, fmt.Errorf("policy %q: dead letter destination %q is no queue", p.Match, p.DeadLetter)
+				return fmt.Errorf("policy %q: dead letter destination %q is no queue", p.Match, p.DeadLetter)
 			}
 		}
 	}
-	return &Policies{list: append([]Policy(nil), list...), ids: newIDSource()}, nil
+	own := append([]Policy(nil), list...)
+	ps.list.Store(&own)
+	return nil
+}
+
+func (ps *Policies) all() []Policy {
+	if p := ps.list.Load(); p != nil {
+		return *p
+	}
+	return nil
 }
 
 var defaultPolicy Policy
 
 // of finds the policy of a destination; never nil.
 func (ps *Policies) of(destination string) *Policy {
-	for i := range ps.list {
-		if p := &ps.list[i]; covers(p.Match, destination) {
+	list := ps.all()
+	for i := range list {
+		if p := &list[i]; covers(p.Match, destination) {
 			return p
 		}
 	}
@@ -148,7 +170,7 @@ func covers(pattern, name string) bool {
 // ofQueue is the policy of an engine's queue. A durable subscription's and a private queue's are
 // that of the topic their message was sent to; without a message, of the topic as it was subscribed to.
 func (ps *Policies) ofQueue(queue string, m *store.Message) *Policy {
-	if len(ps.list) == 0 {
+	if len(ps.all()) == 0 {
 		return &defaultPolicy
 	}
 	if strings.HasPrefix(queue, durablePrefix) || strings.HasPrefix(queue, privatePrefix) {

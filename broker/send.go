@@ -52,7 +52,7 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 	if bad := sendOptions(m, f); bad != nil {
 		return bad
 	}
-	if ps := s.b.policies; len(ps.list) > 0 && (t.topic != "" || t.engine == s.b.engine) {
+	if ps := s.b.policies; len(ps.all()) > 0 && (t.topic != "" || t.engine == s.b.engine) {
 		ps.of(destination).apply(m, time.Now())
 	}
 	if t.topic != "" && m.NotBefore != 0 {

@@ -66,8 +66,8 @@ type session struct {
 }
 
 func newSession(b *Broker, c Conn) *session {
-	s := &session{b: b, conn: c, limits: &b.limits, id: randomID(16)}
-	s.out.s, s.out.limit = s, b.limits.Outbox
+	s := &session{b: b, conn: c, limits: &b.bounds.Load().limits, id: randomID(16)}
+	s.out.s, s.out.limit = s, s.limits.Outbox
 	s.acks.out = &s.out
 	return s
 }

@@ -9,3 +9,9 @@ type Bounds struct {
 	// that is not enough, and without it, the new one is refused with ErrFull.
 	DropOldest bool
 }
+
+// Rebounder is what an Engine offers too if it asks once for the bounds of a queue: Rebound has it
+// ask again for all. What is over its limit stays; it may be called from anywhere.
+type Rebounder interface {
+	Rebound()
+}

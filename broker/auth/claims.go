@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -177,6 +178,30 @@ func (c claims) list(path string) ([]string, error) {
 		return nil, errClaim
 	}
 	return list, nil
+}
+
+// values reads a claim that rules may ask for, of one value or many, whatever they are: a deny may
+// hang on them. Numbers and truth values are what JSON writes; objects and null are none.
+func (c claims) values(path string) (all []string) {
+	if list, err := c.list(path); err == nil {
+		return list
+	}
+	v, _ := c.find(path)
+	list, many := v.([]any)
+	if !many {
+		list = []any{v}
+	}
+	for _, e := range list {
+		switch e := e.(type) {
+		case string:
+			all = append(all, e)
+		case json.Number:
+			all = append(all, e.String())
+		case bool:
+			all = append(all, strconv.FormatBool(e))
+		}
+	}
+	return all
 }
 
 // texts is v as a list of texts, if it is one, or one text, or nothing.

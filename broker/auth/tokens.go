@@ -268,15 +268,11 @@ func (t *tokens) accept(c claims, k key) (*broker.Principal, error) {
 	if p.Groups, err = c.list(t.o.GroupsClaim); err != nil {
 		return nil, refusal("the token's groups are no texts")
 	}
+	if len(t.o.KeepClaims) > 0 {
+		p.Claims = make(map[string][]string, len(t.o.KeepClaims))
+	}
 	for _, path := range t.o.KeepClaims {
-		values, err := c.list(path)
-		if err != nil || len(values) == 0 {
-			continue // a claim of another type grants nothing
-		}
-		if p.Claims == nil {
-			p.Claims = map[string][]string{}
-		}
-		p.Claims[path] = values
+		p.Claims[path] = c.values(path) // nil tells revalidate that it was looked for
 	}
 	return p, nil
 }
@@ -320,6 +316,11 @@ func complaint(err error) string {
 // revalidate holds the keys and settings of the moment against a session's token, which is not
 // there any more.
 func (t *tokens) revalidate(p *broker.Principal) (*broker.Principal, error) {
+	for _, path := range t.o.KeepClaims {
+		if _, known := p.Claims[path]; !known {
+			return nil, refusal("the token has to be read anew, for a claim that rules did not ask for before")
+		}
+	}
 	all, err := t.source.keys()
 	if err != nil {
 		return p, nil // as long as keys are not known, none is known to be gone

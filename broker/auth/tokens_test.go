@@ -60,19 +60,42 @@ func TestTokenPrincipal(t *testing.T) {
 	f := theForge()
 	o := tokenOptions(file(t, publicPEM(t, &f.ec.PublicKey)))
 	o.GroupsClaim = "realm_access.roles"
-	o.KeepClaims = []string{"tenant", "https://example.org/plan", "n", "missing"}
+	o.KeepClaims = []string{"tenant", "https://example.org/plan", "n", "missing", "off", "mixed", "object"}
 	c := open(t, auth.Options{Tokens: o})
 	claims := good(map[string]any{"realm_access": map[string]any{"roles": []string{"a", "b"}}, "tenant": "acme",
-		"https://example.org/plan": []string{"x", "y"}, "n": 7})
+		"https://example.org/plan": []string{"x", "y"}, "n": 7, "off": false, "mixed": []any{"a", 1, true, nil, []string{"b"}}, "object": map[string]any{}})
 	p, err := c.Authenticate(t.Context(), byToken(mint(t, jwt.SigningMethodES256, "any", f.ec, claims)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &broker.Principal{Name: "ann", Groups: []string{"a", "b"}, Via: broker.ViaToken, Proof: p.Proof,
 		Expires: time.Unix(claims["exp"].(int64), 0).Add(30 * time.Second),
-		Claims:  map[string][]string{"tenant": {"acme"}, "https://example.org/plan": {"x", "y"}}}
+		Claims: map[string][]string{"tenant": {"acme"}, "https://example.org/plan": {"x", "y"}, "n": {"7"}, "missing": nil,
+			"off": {"false"}, "mixed": {"a", "1", "true"}, "object": nil}}
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("%+v", p)
+	}
+	// Rules that ask for a claim that was not read can only be held against a new login.
+	if now, err := c.Revalidate(p); now != p || err != nil {
+		t.Errorf("%+v, %v", now, err)
+	}
+	o.KeepClaims = o.KeepClaims[1:]
+	if err := c.Reload(auth.Options{Tokens: o}); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := c.Revalidate(p); now != p || err != nil {
+		t.Errorf("%+v, %v", now, err)
+	}
+	o.KeepClaims = append(o.KeepClaims, "another")
+	if err := c.Reload(auth.Options{Tokens: o}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Revalidate(p); !errors.Is(err, broker.ErrBadCredentials) {
+		t.Errorf("%v", err)
+	}
+	o.KeepClaims = nil
+	if err := c.Reload(auth.Options{Tokens: o}); err != nil {
+		t.Fatal(err)
 	}
 	for claim, v := range map[string]any{"realm_access": nil, "n": 3} {
 		p, err := c.Authenticate(t.Context(), byToken(mint(t, jwt.SigningMethodES256, "", f.ec, good(map[string]any{claim: v}))))

@@ -121,5 +121,8 @@ func (e *Engine) Close() error {
 	return e.err
 }
 
+// Rebound implements [store.Rebounder].
+func (e *Engine) Rebound() { e.table.Rebound() }
+
 // Path is the data directory.
 func (e *Engine) Path() string { return e.opts.Path }

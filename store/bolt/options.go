@@ -40,7 +40,7 @@ type Options struct {
 	// is dropped. It runs on the engine's housekeeping goroutine with no lock held, must not
 	// block and must not call Engine.Close. nil drops expired messages.
 	Expired func(m *store.Message) *store.Message
-	// Bounds are further limits of a queue, by name; nil for none. It is asked once for each queue,
+	// Bounds are further limits of a queue, by name; nil for none. It is asked once for each queue and by Rebound,
 	// must not block and must not call the engine.
 	Bounds func(queue string) store.Bounds
 	// Fatal is called once if the disk fails in a way that leaves unknown what is on it: a failed

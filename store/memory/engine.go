@@ -19,7 +19,7 @@ type Options struct {
 	// is dropped. It runs on the engine's housekeeping goroutine with no lock held, must not
 	// block and must not call Engine.Close. nil drops expired messages.
 	Expired func(m *store.Message) *store.Message
-	// Bounds are further limits of a queue, by name; nil for none. It is asked once for each queue,
+	// Bounds are further limits of a queue, by name; nil for none. It is asked once for each queue and by Rebound,
 	// must not block and must not call the engine.
 	Bounds func(queue string) store.Bounds
 	// Now is the wall clock; nil means time.Now.
@@ -35,7 +35,13 @@ type Engine struct {
 
 type engine = store.Engine
 
-var _ store.Engine = (*Engine)(nil)
+var (
+	_ store.Engine    = (*Engine)(nil)
+	_ store.Rebounder = (*Engine)(nil)
+)
+
+// Rebound implements [store.Rebounder].
+func (e *Engine) Rebound() { e.engine.(*queues.Table).Rebound() }
 
 // New starts an engine. It owns one goroutine, which Close ends.
 func New(o Options) *Engine {

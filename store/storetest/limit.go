@@ -2,6 +2,9 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gudokmq/gudok/store"
@@ -20,6 +23,17 @@ func someBounds(queue string) store.Bounds {
 	}
 	return store.Bounds{}
 }
+
+// growing are bounds that take one message more with each question.
+func growing(queue string) store.Bounds {
+	n, _ := grown.LoadOrStore(queue, new(atomic.Int64))
+	return store.Bounds{Messages: int(n.(*atomic.Int64).Add(1))}
+}
+
+var (
+	grown  sync.Map // by queue: the questions so far
+	unique atomic.Int64
+)
 
 var limitCases = []testCase{
 	{name: "Limit/Messages", setup: Setup{MaxMessages: 3}, run: func(s *suite) {
@@ -88,6 +102,23 @@ var limitCases = []testCase{
 			s.Errorf("one for one: %v", err)
 		}
 		s.wantContents("three", "m2", "m3", "m7")
+	}},
+	{name: "Limit/Rebound", setup: Setup{Bounds: growing}, run: func(s *suite) {
+		r, ok := s.e.(store.Rebounder)
+		if !ok {
+			s.Skip("this engine asks for bounds each time, or not at all")
+		}
+		q := fmt.Sprintf("q%d", unique.Add(1))
+		s.publish(q, "m1") // the first question: one message
+		if err := s.tryPublish(message(q, "m2")); !errors.Is(err, store.ErrFull) {
+			s.Fatalf("message 2 of 1: %v", err)
+		}
+		r.Rebound()
+		s.publish(q, "m3")
+		if err := s.tryPublish(message(q, "m4")); !errors.Is(err, store.ErrFull) {
+			s.Fatalf("message 3 of 2: %v", err)
+		}
+		s.wantContents(q, "m1", "m3")
 	}},
 	{name: "Limit/DropOldest", setup: Setup{Bounds: someBounds}, run: func(s *suite) {
 		s.publish("ring", "m1", "m2", "m3", "m4")

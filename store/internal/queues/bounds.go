@@ -1,6 +1,12 @@
 package queues
 
-// setBounds settles the limits of a queue: the table's, or its own where those are narrower.
+import (
+	"maps"
+	"slices"
+)
+
+// setBounds settles the limits of a queue: the table's, or its own where those are narrower. The
+// caller holds q.mu, unless nobody else knows q yet.
 func (q *Queue) setBounds() {
 	o := &q.table.opts
 	if o.Bounds != nil {
@@ -11,6 +17,21 @@ func (q *Queue) setBounds() {
 	}
 	if q.bounds.Bytes <= 0 || q.bounds.Bytes > o.MaxQueueBytes {
 		q.bounds.Bytes = o.MaxQueueBytes
+	}
+}
+
+// Rebound asks for the bounds of all queues anew.
+func (t *Table) Rebound() {
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.mu.RLock()
+		all := slices.Collect(maps.Values(sh.queues))
+		sh.mu.RUnlock()
+		for _, q := range all {
+			q.mu.Lock()
+			q.setBounds()
+			q.mu.Unlock()
+		}
 	}
 }
 
