@@ -2,7 +2,7 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: run build test unit race e2e lint fuzz bench clean
+.PHONY: run build test unit race e2e lint fuzz bench bench-peers figures mutants clean
 
 run: ## start the broker with no configuration
 	$(GO) run ./cmd/broker
@@ -15,6 +15,7 @@ test: lint unit race e2e ## everything; what is missing on this machine is skipp
 lint:
 	test -z "$$(gofmt -l broker cmd conf store stompframe test transport)"
 	$(GO) vet ./...
+	cd test/bench/plot && $(GO) vet .
 	$(GO) run $(STATICCHECK) ./...
 
 unit: ## packages from inside and outside
@@ -30,8 +31,17 @@ fuzz: ## a minute for each target of the codec
 	for f in FuzzChunking FuzzRoundTrip FuzzDiffGoStomp; do \
 	  $(GO) test ./stompframe -run '^$$' -fuzz "^$$f$$" -fuzztime 60s -fuzzminimizetime 1x || exit 1; done
 
-bench: build ## figures of this machine
-	./gudok bench -h
+bench: BENCHED = gudok,bare,disk,polling
+bench: figures ## figures of this machine in ten minutes: a table and plots in test/bench/out
+
+bench-peers: BENCHED = gudok,rabbitmq,nats,centrifugo,bare,disk,polling
+bench-peers: figures ## the same beside other brokers; one that is not installed is skipped by name
+
+BENCH_OUT = $(CURDIR)/test/bench/out
+figures:
+	rm -f $(BENCH_OUT)/reports.jsonl
+	$(GO) run ./test/bench/peers -peers $(BENCHED) -out $(BENCH_OUT)
+	cd test/bench/plot && $(GO) run . -in $(BENCH_OUT)/reports.jsonl -out $(BENCH_OUT)
 
 clean:
 	rm -rf gudok data test/interop/stompjs/node_modules test/interop/spring/target test/interop/stomppy/.venv

@@ -31,6 +31,8 @@ broker spent, if it runs on this machine. Loads:
   poll      no broker: clients that ask the server of test/bench/polling again and again
   bare      no broker: a loop that writes messages to subscribers, what a fan-out costs at least
   all       a short series of the above
+  reach     idle, bare, fan-outs, queue, connect, many subscribers, topics and publishers, pause: two
+            minutes; the broker has to allow 10001 connections and 10000 subscriptions on each
 
 "broker bench LOAD -h" tells the flags of each. ^C ends a load and prints what was seen.
 `

@@ -91,11 +91,13 @@ func (b *bench) parse(name string, args []string) ([]step, error) {
 		f.feed(fs)
 		fs.DurationVar(&f.Every, "every", 0, "how often each client asks; 0: long polling")
 	case "all":
+	case "reach":
+		f.Duration = 2 * time.Second
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(b.stdout, benchHelp)
 		return nil, flag.ErrHelp
 	default:
-		return nil, fmt.Errorf("unknown load %q: fanout, latency, queue, send, drain, disk, idle, connect, pause, poll, bare or all", name)
+		return nil, fmt.Errorf("unknown load %q: fanout, latency, queue, send, drain, disk, idle, connect, pause, poll, bare, all or reach", name)
 	}
 	f.common(fs)
 	fs.BoolVar(&b.json, "json", false, "print one JSON object per load")
@@ -224,14 +226,12 @@ func (f *benchFlags) plan(name string) []step {
 		return []step{{load.Connect, o}}
 	case "pause":
 		return []step{{load.Pause, o}}
+	case "reach":
+		return f.reach()
 	case "poll":
 		return []step{{load.Poll, o}}
 	}
-	with := func(change func(*load.Options)) load.Options {
-		o := o
-		change(&o)
-		return o
-	}
+	with := f.with
 	return []step{
 		{load.Fanout, o},
 		{load.Fanout, with(func(o *load.Options) { o.Batch = 1 })},
@@ -242,6 +242,47 @@ func (f *benchFlags) plan(name string) []step {
 		{load.Idle, with(func(o *load.Options) { o.Subs, o.Pubs, o.Conns, o.Beat = 0, 0, 1000, 10*time.Second })},
 	}
 }
+
+// with is the options with something changed.
+func (f *benchFlags) with(change func(*load.Options)) load.Options {
+	o := f.Options
+	change(&o)
+	return o
+}
+
+// reach is the loads of a comparison with what the machine allows: about two minutes.
+func (f *benchFlags) reach() []step {
+	with := f.with
+	steps := []step{{load.Idle, with(func(o *load.Options) {
+		o.Subs, o.Pubs, o.Conns, o.Beat, o.Duration = 0, 0, 8000, 10*time.Second, 20*time.Second
+	})}}
+	for _, o := range []load.Options{
+		f.Options,
+		with(func(o *load.Options) { o.Subs, o.Size = 1000, 256 }),
+		with(func(o *load.Options) { o.Size = 16 << 10 }),
+	} {
+		steps = append(append(steps, bareSteps(o)...), step{load.Fanout, o})
+	}
+	steps = append(steps,
+		step{load.Queue, with(func(o *load.Options) { o.Subs, o.Prefetch, o.Receipts, o.Persistent = 1, 100, 100, "false" })},
+		step{load.Fanout, with(func(o *load.Options) { o.Rate = 200 })},
+		step{load.Connect, with(func(o *load.Options) { o.Rate, o.Conns = 200, 2000 })})
+	for _, n := range []int{10, 100, 1000, 10000} {
+		steps = append(steps, step{load.Fanout, with(func(o *load.Options) { o.Subs = n })})
+	}
+	for _, n := range []int{10, 1000, 100000} {
+		steps = append(steps, step{load.Fanout, with(func(o *load.Options) { o.Topics = n })})
+	}
+	for _, n := range []int{4, 16, 64} {
+		steps = append(steps, step{load.Fanout, with(func(o *load.Options) { o.Pubs = n })})
+	}
+	return append(steps, step{load.Pause, with(func(o *load.Options) {
+		o.Subs, o.Rate, o.Conns, o.Topics, o.Live, o.Duration = 10, 1000, 8000, 200, pauseLive<<20, 10*time.Second
+	})})
+}
+
+// pauseLive is by how many MiB the sessions of pause make the broker grow: some 500 of them are alive.
+const pauseLive = 560
 
 // bareSteps are the bare loops that the fan-out o is compared with.
 func bareSteps(o load.Options) []step {

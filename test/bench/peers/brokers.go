@@ -72,6 +72,50 @@ func startBuilt(ctx context.Context, dir, key, config, text string, args []strin
 	return proc, nil
 }
 
+// startGudok starts the broker that was built, with its defaults but for how many may connect and
+// subscribe.
+func startGudok(ctx context.Context, dir string, p *peer) (*process, error) {
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, err
+	}
+	config := filepath.Join(dir, "gudok.yaml")
+	text := fmt.Sprintf("http: { listen: 127.0.0.1:%s }\ntcp: { listen: 127.0.0.1:%s }\nstore: { path: %q }\n"+
+		"limits: { connections: 19000, subscriptions: 20000 }\n", ports[0], ports[1], filepath.Join(dir, "data"))
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		return nil, err
+	}
+	proc := &process{}
+	if err := proc.spawn(dir, nil, filepath.Join(filepath.Dir(dir), "broker"), "-config", config); err != nil {
+		return nil, err
+	}
+	p.ws, p.tcp = "ws://127.0.0.1:"+ports[0]+"/ws", "stomp://127.0.0.1:"+ports[1]
+	p.flags = []string{"-log", filepath.Join(dir, "broker.out")}
+	if err := listening(ctx, "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1]); err != nil {
+		proc.stop()
+		return nil, err
+	}
+	return proc, nil
+}
+
+// startPolling starts the server of test/bench/polling.
+func startPolling(ctx context.Context, dir string, p *peer) (*process, error) {
+	ports, err := freePorts(1)
+	if err != nil {
+		return nil, err
+	}
+	proc := &process{}
+	if err := proc.spawn(dir, nil, filepath.Join(filepath.Dir(dir), "polling"), "-listen", "127.0.0.1:"+ports[0]); err != nil {
+		return nil, err
+	}
+	p.ws = "http://127.0.0.1:" + ports[0] + "/"
+	if err := listening(ctx, "127.0.0.1:"+ports[0]); err != nil {
+		proc.stop()
+		return nil, err
+	}
+	return proc, nil
+}
+
 // startNATS starts nats-server with its defaults; its PINGs come as often as the heart-beats of the
 // others.
 func startNATS(ctx context.Context, dir string, p *peer) (*process, error) {
@@ -94,7 +138,7 @@ func startCentrifugo(ctx context.Context, dir string, p *peer) (*process, error)
 	}
 	p.ws = "centrifugo+ws://127.0.0.1:" + ports[0] + "/connection/websocket"
 	text := fmt.Sprintf(`{"client_insecure": true, "address": "127.0.0.1", "port": %q, "log_level": "error", "ping_interval": "10s",
-"pong_timeout": "8s", "websocket_message_size_limit": 1048576, "websocket_use_write_buffer_pool": true}`, ports[0])
+"pong_timeout": "8s", "client_channel_limit": 20000, "websocket_message_size_limit": 1048576, "websocket_use_write_buffer_pool": true}`, ports[0])
 	return startBuilt(ctx, dir, "centrifugo", "config.json", text, []string{"-c", "config.json"}, "127.0.0.1:"+ports[0])
 }
 

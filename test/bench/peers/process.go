@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -81,27 +80,3 @@ func freePorts(n int) ([]string, error) {
 
 // startNothing is for the disk, which has no process.
 func startNothing(context.Context, string, *peer) (*process, error) { return &process{}, nil }
-
-// startGudok starts the broker that was built, with its defaults.
-func startGudok(ctx context.Context, dir string, p *peer) (*process, error) {
-	ports, err := freePorts(2)
-	if err != nil {
-		return nil, err
-	}
-	config := filepath.Join(dir, "gudok.yaml")
-	text := fmt.Sprintf("http: { listen: 127.0.0.1:%s }\ntcp: { listen: 127.0.0.1:%s }\nstore: { path: %q }\n",
-		ports[0], ports[1], filepath.Join(dir, "data"))
-	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
-		return nil, err
-	}
-	proc := &process{}
-	if err := proc.spawn(dir, nil, filepath.Join(filepath.Dir(dir), "broker"), "-config", config); err != nil {
-		return nil, err
-	}
-	p.ws, p.tcp = "ws://127.0.0.1:"+ports[0]+"/ws", "stomp://127.0.0.1:"+ports[1]
-	if err := listening(ctx, "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1]); err != nil {
-		proc.stop()
-		return nil, err
-	}
-	return proc, nil
-}

@@ -47,7 +47,7 @@ const bareWrite = 64 << 10
 // arguments. The report is of use even with an error; ctx ending early is none.
 func Bare(ctx context.Context, o Options, command func(args ...string) *exec.Cmd) (Report, error) {
 	rep := Report{Bench: "bare", Server: "bare loop"}
-	o.Pubs, o.Rate, o.Receipts, o.Ack = 1, 0, 0, ""
+	o.Pubs, o.Rate, o.Receipts, o.Ack, o.Log = 1, 0, 0, "", ""
 	o.Target = Target{Protocol: "bare", WebSocket: true, Path: "/"}
 	batch := o.Batch
 	o, err := o.check("")

@@ -32,7 +32,7 @@ type Report struct {
 	BrokerShare *float64 `json:"broker_cpu_percent,omitempty"`
 	// Took and Wrote are bytes at the subscribers' sockets per delivery.
 	Took  float64 `json:"bytes_received,omitempty"`
-	Wrote float64 `json:"bytes_sent,omitempty"`
+	Wrote float64 `json:"bytes_sent"`
 	// Every is how often clients polled, in seconds; 0 in a report of Poll is long polling.
 	Every float64 `json:"every,omitempty"`
 	// Allocs is allocations of the broker per delivery (idle: per connection made), Cycles its garbage
