@@ -2,7 +2,7 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: run build test unit race e2e lint fuzz bench bench-peers figures mutants clean
+.PHONY: run build test unit race e2e lint fuzz bench bench-peers figures clean
 
 run: ## start the broker with no configuration
 	$(GO) run ./cmd/broker
