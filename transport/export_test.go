@@ -1,6 +1,11 @@
 package transport
 
-import "github.com/gudokmq/gudok/broker"
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/gudokmq/gudok/broker"
+)
 
 // Held is how many bytes of pooled memory a connection holds.
 func Held(c broker.Conn) int {
@@ -66,3 +71,11 @@ func Messages(stream []byte, piece int) (all []string, code int) {
 	}
 	return all, 0
 }
+
+// OfferOf is Options.offer, with what a log shows of the subprotocols.
+func OfferOf(o Options, r *http.Request) (*broker.Offer, string) {
+	return o.offer(r), visibleProtocols(offeredProtocols(r))
+}
+
+// URL makes the address of a request.
+func URL(path, query string) *url.URL { return &url.URL{Path: path, RawQuery: query} }

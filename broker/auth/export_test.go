@@ -85,3 +85,9 @@ func StrangerKind(p *Passwords, login string) string {
 
 // TakeAllTurnsOf is TakeAllTurns for a chain.
 func TakeAllTurnsOf(c *Chain) (release func()) { return TakeAllTurns(c.state.Load().users) }
+
+// ParseKeys is parseKeys; it tells how many.
+func ParseKeys(text []byte, algorithm string) (int, error) {
+	keys, err := parseKeys(text, algorithm, false)
+	return len(keys), err
+}

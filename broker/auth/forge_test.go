@@ -184,3 +184,13 @@ func open(t testing.TB, o auth.Options) *auth.Chain {
 func byToken(token string) broker.Credentials {
 	return broker.Credentials{Authorization: broker.Secret("Bearer " + token)}
 }
+
+// unknownKey is a key that nothing has been signed with.
+func unknownKey(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
