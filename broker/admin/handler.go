@@ -22,8 +22,8 @@ type Options struct {
 	WebSocketPath string
 	// Endpoints are the other ways in.
 	Endpoints []Endpoint
-	// Login tells that a login is needed to connect; the page then asks for it first.
-	Login bool
+	// Login tells whether a login is needed to connect; the page then asks for it first.
+	Login func() bool
 	// Store tells in a few words where queues are kept.
 	Store string
 }
@@ -105,7 +105,7 @@ func (o Options) index(w http.ResponseWriter, r *http.Request) {
 		Uptime:   time.Since(s.Started).Truncate(time.Second).String(),
 		Go:       runtime.Version(),
 		Store:    o.Store,
-		Login:    o.Login,
+		Login:    o.Login(),
 		Path:     o.WebSocketPath,
 	}
 	// As the browser wrote it; the script corrects the scheme where a proxy took TLS off.

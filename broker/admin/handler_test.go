@@ -24,7 +24,7 @@ func handler(login bool) http.Handler {
 			{Name: "TCP", Scheme: "stomp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 61613}},
 			{Name: "TLS", Scheme: "stomp+ssl", Addr: &net.TCPAddr{IP: net.IPv6unspecified, Port: 61614}},
 		},
-		Login: login,
+		Login: func() bool { return login },
 		Store: "In memory.",
 	})
 }

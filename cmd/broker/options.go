@@ -40,6 +40,15 @@ func newEngine(s conf.Store, ps *broker.Policies, log *slog.Logger, fatal func(e
 
 // policies turns the file's into the broker's.
 func policies(list []conf.Policy) (*broker.Policies, error) {
+	ps, err := policyList(list)
+	if err != nil {
+		return nil, err
+	}
+	return broker.NewPolicies(ps)
+}
+
+// policyList is policies that are judged and not in use yet.
+func policyList(list []conf.Policy) ([]broker.Policy, error) {
 	out := make([]broker.Policy, len(list))
 	for i, p := range list {
 		out[i] = broker.Policy{
@@ -59,7 +68,8 @@ func policies(list []conf.Policy) (*broker.Policies, error) {
 			},
 		}
 	}
-	return broker.NewPolicies(out)
+	_, err := broker.NewPolicies(out)
+	return out, err
 }
 
 // authorizer makes what decides by the rules, or nil if there are none. Its error is for the user.

@@ -85,9 +85,18 @@ type server struct {
 // serve starts a broker on free ports and waits until it has told its addresses.
 func serve(t testing.TB, env []string, args ...string) *server {
 	t.Helper()
+	return serveTo(t, nil, env, args...)
+}
+
+// serveTo is serve with a place for the log, which is otherwise kept for the end.
+func serveTo(t testing.TB, log *os.File, env []string, args ...string) *server {
+	t.Helper()
 	env = append([]string{"GUDOK_HTTP_LISTEN=127.0.0.1:0", "GUDOK_TCP_LISTEN=127.0.0.1:0"}, env...)
 	s := &server{cmd: command(t, env, args...), at: map[string]string{}, stderr: new(bytes.Buffer), ended: make(chan error, 1)}
 	s.cmd.Stderr = s.stderr
+	if log != nil {
+		s.cmd.Stderr = log
+	}
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,6 +37,10 @@ Flags:
 Every setting of the file can be overridden by the environment: limits.body by
 GUDOK_LIMITS_BODY, http.allowed_origins by GUDOK_HTTP_ALLOWED_ORIGINS=a,b.
 
+When the file changes, or on SIGHUP, users, keys, rules, limits, policies and
+certificates are read again, and what live sessions may do is looked at anew. A
+file with a fault changes nothing; the log tells where it is.
+
 Examples:
   broker
   broker -config gudok.yaml
@@ -55,7 +60,8 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return f.fail(err)
 	}
-	log := newLogger(c.Log, stderr)
+	threshold := new(slog.LevelVar)
+	log := newLogger(c.Log, threshold, stderr)
 	slog.SetDefault(log)
 	for _, w := range warnings(c) {
 		log.Warn(w.Error())
@@ -66,8 +72,8 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	// The first signal drains; from then on the next one has its usual effect.
 	context.AfterFunc(ctx, stop)
-	asked := debugSignals()
-	d, err := start(c, log)
+	asked, again := debugSignals(), reloadSignals()
+	d, err := start(c, log, threshold)
 	if err != nil {
 		return f.fail(err)
 	}
@@ -76,6 +82,7 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 	var tuner sync.WaitGroup
 	tuner.Go(func() { tuneGC(tuning) })
 	tuner.Go(func() { tellRuntime(tuning, asked, log) })
+	tuner.Go(func() { d.follow(tuning, *path, again) })
 	failed := d.wait(ctx)
 	tuned()
 	tuner.Wait()
@@ -96,10 +103,9 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-func newLogger(l conf.Log, w io.Writer) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(l.Level)) // conf knows only words that are levels
-	o := &slog.HandlerOptions{Level: level}
+func newLogger(l conf.Log, threshold *slog.LevelVar, w io.Writer) *slog.Logger {
+	threshold.Set(level(l))
+	o := &slog.HandlerOptions{Level: threshold}
 	if l.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
@@ -121,26 +127,34 @@ func warnOfFiles(log *slog.Logger, connections int) {
 
 // daemon is a running broker with its listeners.
 type daemon struct {
-	conf   *conf.Config
-	engine store.Engine
-	logins *auth.Chain
-	broker *broker.Broker
-	http   *http.Server
-	ws     *transport.WebSocket
-	tcp    []*transport.TCP
-	bound  listeners
+	log      *slog.Logger
+	engine   store.Engine
+	policies *broker.Policies
+	logins   *auth.Chain
+	broker   *broker.Broker
+	http     *http.Server
+	ws       *transport.WebSocket
+	tcp      []*transport.TCP
+	bound    listeners
+
+	// What reload changes; conf is its own.
+	conf     *conf.Config
+	level    *slog.LevelVar
+	web, tls liveTLS
+	asks     atomic.Bool // a login is needed
 
 	served sync.WaitGroup
 	failed chan error // one per listener at most, and the store's
 }
 
 // start listens and serves, or leaves nothing behind.
-func start(c *conf.Config, log *slog.Logger) (*daemon, error) {
+func start(c *conf.Config, log *slog.Logger, threshold *slog.LevelVar) (*daemon, error) {
 	bound, err := listen(c)
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{conf: c, bound: bound, failed: make(chan error, 4)}
+	d := &daemon{conf: c, log: log, level: threshold, bound: bound, failed: make(chan error, 4)}
+	d.asks.Store(c.Logins())
 	if err := d.build(log); err != nil {
 		bound.close()
 		return nil, err
@@ -149,19 +163,17 @@ func start(c *conf.Config, log *slog.Logger) (*daemon, error) {
 }
 
 func (d *daemon) build(log *slog.Logger) error {
-	webTLS, err := certificates(d.conf.HTTP.TLS)
+	web, tcp, err := d.certificates(d.conf)
 	if err != nil {
 		return err
 	}
-	tcpTLS, err := certificates(d.conf.TCP.TLS)
-	if err != nil {
-		return err
-	}
+	d.web.current.Store(web)
+	d.tls.current.Store(tcp)
 	may, err := authorizer(d.conf)
 	if err != nil {
 		return err
 	}
-	ps, err := policies(d.conf.Policies)
+	d.policies, err = policies(d.conf.Policies)
 	if err != nil {
 		return err
 	}
@@ -169,14 +181,14 @@ func (d *daemon) build(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	engine, err := newEngine(d.conf.Store, ps, log, func(err error) { d.failed <- &diskError{err} })
+	engine, err := newEngine(d.conf.Store, d.policies, log, func(err error) { d.failed <- &diskError{err} })
 	if err != nil {
 		_ = d.logins.Close()
 		return err
 	}
 	d.broker, err = broker.New(broker.Options{
 		Engine:    engine,
-		Policies:  ps,
+		Policies:  d.policies,
 		Auth:      d.logins,
 		Rules:     may,
 		Limits:    limits(d.conf.Limits),
@@ -191,13 +203,13 @@ func (d *daemon) build(log *slog.Logger) error {
 	}
 	d.engine = engine
 	if d.bound.http != nil {
-		d.serveHTTP(webTLS, log)
+		d.serveHTTP(d.web.config(), log)
 	}
 	if d.bound.tcp != nil {
 		d.serveTCP(d.bound.tcp, tcpOptions(d.conf, nil, log))
 	}
 	if d.bound.tls != nil {
-		d.serveTCP(d.bound.tls, tcpOptions(d.conf, tcpTLS, log))
+		d.serveTCP(d.bound.tls, tcpOptions(d.conf, d.tls.config(), log))
 	}
 	return nil
 }

@@ -21,15 +21,11 @@ func (d *daemon) serveHTTP(tlsConfig *tls.Config, log *slog.Logger) {
 		Snapshot:      d.broker.Snapshot,
 		WebSocketPath: d.conf.WebSocket.Path,
 		Endpoints:     d.endpoints(),
-		Login:         d.conf.Logins(),
+		Login:         d.asks.Load,
 		Store:         storeText(d.conf.Store),
 	})))
-	// A WebSocket begins with an HTTP/1.1 request (RFC 6455, 4.1).
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	if tlsConfig != nil {
-		tlsConfig.NextProtos = []string{"http/1.1"}
-	}
 	d.http = &http.Server{
 		Handler:           mux,
 		Protocols:         protocols,
