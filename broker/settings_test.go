@@ -61,8 +61,10 @@ func TestReplacePolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	engine.Rebound()
-	if send() != "RECEIPT" || send() != "RECEIPT" || send() != "ERROR" {
-		t.Error("the new bound does not hold")
+	for i, want := range []string{"RECEIPT", "RECEIPT", "ERROR"} {
+		if got := send(); got != want {
+			t.Errorf("message %d got %s, want %s", i+2, got, want)
+		}
 	}
 	// One delivery, then it is dead.
 	c.send("SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\nprefetch-count:1\n\n")
