@@ -70,7 +70,8 @@ type Store struct {
 	Path string `yaml:"path"`
 	// MaxSize bounds the file, or what memory holds; 0 means the disk, or 1 GiB of memory.
 	MaxSize Size `yaml:"max_size" max:"1024TiB"`
-	// MinFree is how much of the disk stays free: below it durable messages are refused.
+	// MinFree is how much of the disk stays free: below it durable messages are refused for which
+	// the file has no room from earlier ones.
 	MinFree Size `yaml:"min_free" max:"1024TiB"`
 }
 

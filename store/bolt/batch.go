@@ -69,8 +69,11 @@ func (j *journal) seal(no uint64) *batch {
 	if len(j.input) == 0 {
 		return nil
 	}
-	n, messages, bytes := 0, 0, 0
-	for n < len(j.input) && n < batchOps && messages < batchMessages && bytes < batchBytes {
+	n, messages, bytes, most := 0, 0, 0, batchBytes
+	if j.tight.Load() {
+		most = batchTight
+	}
+	for n < len(j.input) && n < batchOps && messages < batchMessages && bytes < most {
 		o := &j.input[n]
 		added := 0
 		switch o.kind {

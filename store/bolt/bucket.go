@@ -137,3 +137,16 @@ func (m *manifest) add(b *bucket, sign int) {
 	m.live += uint64(sign * b.live)
 	m.buckets += uint64(sign)
 }
+
+// strike counts out what is live in was, but not in b, of the same commit.
+func (m *manifest) strike(was, b *bucket) {
+	for i := range b.n {
+		if was.isLive(i) && !b.isLive(i) {
+			m.xor ^= mix(place(b.no, i))
+			m.live--
+		}
+	}
+	if was.live > 0 && b.live == 0 {
+		m.buckets--
+	}
+}

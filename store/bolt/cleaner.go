@@ -1,6 +1,8 @@
 package bolt
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/gudokmq/gudok/store/internal/queues"
@@ -12,6 +14,10 @@ type cleaner struct {
 	sparse []candidate // less than a quarter live
 	tiny   []candidate // of few records
 	busy   bool        // moves are on their way
+
+	squeezed []uint64  // commits to be moved for room, the last of them first
+	struck   bool      // something was acknowledged since these were chosen
+	rest     time.Time // until then nothing is moved for room: it found none
 }
 
 // candidate is a commit that may be worth moving, unless time does it.
@@ -24,11 +30,16 @@ const (
 	tinyRecords = 16
 	tinyMerge   = 64 // so many tiny commits are moved at once, or none
 	moveCommits = 1024
+
+	squeezeBytes = 2 << 20
+	restAfter    = time.Second
 )
 
 // moves are records of old commits to be written again.
 type moves struct {
 	commits []uint64
+	budget  int      // not 0: move commits for room, as a whole each, of so many bytes in all
+	left    []uint64 // what the budget did not allow
 	records []record
 	bodies  [][]byte // ID and data
 	old     []queues.Place
@@ -37,6 +48,7 @@ type moves struct {
 
 // look considers a commit whose marks have changed.
 func (l *cleaner) look(b *bucket) {
+	l.struck = true
 	if !b.chosen && 4*b.live < b.n {
 		b.chosen = true
 		l.sparse = append(l.sparse, candidate{b.no, time.Now()})
@@ -71,7 +83,7 @@ func due(list *[]candidate, before time.Time, n int, buckets map[uint64]*bucket)
 // choose asks for the records of commits that are worth moving.
 func (c *committer) choose() {
 	l := &c.cleaner
-	if l.busy || len(l.sparse)+len(l.tiny) == 0 || c.j.full.Load() {
+	if c.squeeze(); l.busy || len(l.sparse)+len(l.tiny) == 0 || c.j.full.Load() {
 		return
 	}
 	before := time.Now().Add(-c.opts.cleanAfter)
@@ -91,8 +103,39 @@ func (c *committer) choose() {
 	}
 	if len(nos) > 0 {
 		l.busy = true
-		c.j.reader.clean(nos)
+		c.j.reader.clean(&moves{commits: nos})
 	}
+}
+
+// squeeze is choose for want of room: it is worth moving a commit of which no more than three quarters
+// are live, at once.
+func (c *committer) squeeze() {
+	l := &c.cleaner
+	if l.busy || !c.pressed() || time.Now().Before(l.rest) || c.j.Err() != nil {
+		return
+	}
+	if len(l.squeezed) == 0 && l.struck {
+		l.struck = false
+		for no, b := range c.buckets {
+			if 4*b.live <= 3*b.n {
+				l.squeezed = append(l.squeezed, no)
+			}
+		}
+		part := func(no uint64) float64 { b := c.buckets[no]; return float64(b.live) / float64(b.n) }
+		slices.SortFunc(l.squeezed, func(a, b uint64) int { return cmp.Compare(part(b), part(a)) })
+	}
+	// What is moved is there twice until the next transaction: there must be pages for it.
+	r := &c.room
+	budget := min(r.free+r.ahead()-c.reserve()/4-64<<10, squeezeBytes)
+	if len(l.squeezed) == 0 || budget <= 0 {
+		return
+	}
+	n := max(len(l.squeezed)-moveCommits, 0)
+	mv := &moves{budget: int(budget), commits: slices.Clone(l.squeezed[n:])}
+	slices.Reverse(mv.commits)
+	l.squeezed = l.squeezed[:n]
+	l.busy = true
+	c.j.reader.clean(mv)
 }
 
 // move adds to the batch's records what is still live of those to be moved, and strikes out and gives
@@ -120,12 +163,18 @@ func (c *committer) move(b *batch, mv *moves) (struck []queues.Place) {
 
 // release lets commits be chosen again whose moves are done with.
 func (c *committer) release(mv *moves) {
-	c.cleaner.busy = false
+	l := &c.cleaner
+	l.busy = false
+	if mv.budget > 0 {
+		slices.Reverse(mv.left)
+		l.squeezed, mv.left = append(l.squeezed, mv.left...), nil
+		return
+	}
 	for _, no := range mv.commits {
 		if b := c.buckets[no]; b != nil {
 			b.chosen = false // what was left of it for want of room comes next
-			c.cleaner.fresh(b)
-			c.cleaner.look(b)
+			l.fresh(b)
+			l.look(b)
 		}
 	}
 }

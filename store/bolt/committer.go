@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -22,6 +23,7 @@ type committer struct {
 	// Static after construction.
 	j      *journal
 	db     *bbolt.DB
+	file   *os.File // bbolt's
 	opts   *Options
 	table  *queues.Table
 	answer *answerer
@@ -30,11 +32,14 @@ type committer struct {
 	buckets  map[uint64]*bucket
 	bound    map[string]uint64 // the sum of each binding
 	manifest manifest
+	written  manifest   // as it is in the file
 	dirty    []*bucket  // marks to be written
 	binds    []*binding // to be written
 	reaches  []reach    // to be written
 	noted    time.Time  // when reaches were last written
 	owed     []op       // acknowledged in memory, not on the disk: it is full
+	tried    time.Time  // when they were last tried to be written
+	room     room
 	bufs     buffers
 	looked   time.Time // when the room on the disk was last looked at
 	cleaner  cleaner
@@ -104,6 +109,9 @@ func (c *committer) commit(b *batch) {
 		return
 	}
 	c.lookAround()
+	if len(c.owed) > 0 {
+		c.retry()
+	}
 	b.encode(&c.bufs)
 	struck := c.strike(b)
 	c.note()
@@ -113,12 +121,17 @@ func (c *committer) commit(b *batch) {
 	}
 	if len(b.records) > 0 || len(c.dirty) > 0 || len(c.binds) > 0 || len(c.reaches) > 0 || hasDamage(b) {
 		b.index = appendIndex(c.bufs.index[:0], b.no, b.records)
-		err = c.update(b)
+		if len(c.owed) > 0 {
+			err = errNoRoom // it would only fail again
+		} else if err = c.admit(b); err == nil {
+			err = c.update(b)
+		}
 	}
 	switch {
 	case err == nil:
 		if len(b.records) > 0 {
 			c.manifest.last = b.no
+			c.room.fits()
 		}
 		c.clean()
 		c.settle(b)
@@ -131,7 +144,7 @@ func (c *committer) commit(b *batch) {
 			c.answer.put(b.ops)
 		}
 	case errors.Is(err, store.ErrFull):
-		c.j.full.Store(true)
+		c.tooFull(err)
 		c.withdraw(b, struck, err)
 	default:
 		c.fail(err)
@@ -255,7 +268,15 @@ func (c *committer) mark(b *bucket) {
 
 // clean forgets that marks were to be written, for they were.
 func (c *committer) clean() {
-	for _, b := range c.dirty {
+	c.cleaned(c.dirty)
+	clear(c.dirty)
+	c.dirty = c.dirty[:0]
+	c.bindsWritten()
+	c.reaches = nil
+}
+
+func (c *committer) cleaned(some []*bucket) {
+	for _, b := range some {
 		b.dirty = false
 		if b.live == 0 {
 			delete(c.buckets, b.no)
@@ -263,24 +284,10 @@ func (c *committer) clean() {
 			c.cleaner.look(b)
 		}
 	}
-	clear(c.dirty)
-	c.dirty = c.dirty[:0]
-	c.bindsWritten()
-	c.reaches = nil
 }
 
 // update writes a batch, and what is dirty, in one transaction of the file.
-func (c *committer) update(b *batch) (err error) {
-	defer func() {
-		if p := recover(); p != nil { // bbolt does so where its pages are damaged
-			err = fmt.Errorf("write the journal: %v", p)
-		}
-	}()
-	if c.opts.hooks.update != nil {
-		if err := c.opts.hooks.update(); err != nil {
-			return classify(err)
-		}
-	}
+func (c *committer) update(b *batch) error {
 	if mutant.Is(mutant.AcksSecond) && len(b.records) > 0 && len(c.dirty) > 0 {
 		dirty := c.dirty
 		c.dirty = nil
@@ -294,7 +301,7 @@ func (c *committer) update(b *batch) (err error) {
 	if len(b.records) > 0 {
 		m.last = b.no
 	}
-	err = c.db.Update(func(tx *bbolt.Tx) error {
+	return c.transact(len(b.records)+len(c.dirty), func(tx *bbolt.Tx) error {
 		log, acks, meta := tx.Bucket(bucketLog), tx.Bucket(bucketAcks), tx.Bucket(bucketMeta)
 		if len(b.records) > 0 {
 			if err := b.write(log); err != nil {
@@ -321,13 +328,27 @@ func (c *committer) update(b *batch) (err error) {
 				}
 			}
 		}
-		if err := meta.Put(keyManifest, m.encode()); err != nil {
-			return err
+		return meta.Put(keyManifest, m.encode())
+	}, &m)
+}
+
+// transact runs a transaction of the file, of so many records and marks, which writes m.
+func (c *committer) transact(n int, f func(*bbolt.Tx) error, m *manifest) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // bbolt does so where its pages are damaged
+			err = fmt.Errorf("write the journal: %v", p)
 		}
-		c.measure(tx)
-		return nil
-	})
-	return classify(err)
+	}()
+	if c.opts.hooks.update != nil {
+		if err := c.opts.hooks.update(n); err != nil {
+			return classify(err)
+		}
+	}
+	if err := c.db.Update(f); err != nil {
+		return classify(err)
+	}
+	c.written = *m
+	return classify(c.measure())
 }
 
 // write puts the batch's records into a bucket of their own.
@@ -418,6 +439,7 @@ func (c *committer) withdraw(b *batch, struck []queues.Place, err error) {
 			c.binds = slices.DeleteFunc(c.binds, func(bind *binding) bool { return bind == o.bind })
 		case o.kind == opMove:
 			c.release(o.moves)
+			c.cleaner.struck, c.cleaner.rest = true, time.Now().Add(restAfter)
 		case o.kind == opDamage: // it is met again after the next start
 		case mutant.Is(mutant.AckWhenFull):
 			failed = append(failed, *o)
@@ -427,26 +449,6 @@ func (c *committer) withdraw(b *batch, struck []queues.Place, err error) {
 	}
 	c.answer.put(failed)
 	c.retry()
-}
-
-// retry writes what is acknowledged in memory only.
-func (c *committer) retry() {
-	if c.j.Err() != nil {
-		return
-	}
-	var err error
-	if len(c.dirty) > 0 || len(c.binds) > 0 {
-		err = c.update(&batch{})
-	}
-	switch {
-	case err == nil:
-		c.clean()
-		c.answer.put(c.owed)
-		c.owed = nil
-	case !errors.Is(err, store.ErrFull):
-		c.fail(err)
-		c.giveUp(c.j.Err())
-	}
 }
 
 // refuse fails a whole batch.

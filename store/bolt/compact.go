@@ -29,7 +29,7 @@ func compactPays(db *bbolt.DB) bool {
 func Compact(o Options) error {
 	o = o.withDefaults()
 	path := o.file()
-	db, err := openFile(&o, path)
+	db, _, err := openFile(&o, path)
 	if err != nil {
 		return err
 	}

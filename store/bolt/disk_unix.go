@@ -12,6 +12,34 @@ import (
 // mapsSparsely tells that mapping more than the file is long costs nothing.
 const mapsSparsely = true
 
+// growsAhead tells that the file is made longer before it is written to.
+const growsAhead = true
+
+// allocated is how long the file is, if there are blocks for all of it; 0 if not.
+func allocated(f *os.File) (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok && int64(s.Blocks)*512 >= info.Size() {
+		return info.Size(), nil
+	}
+	return 0, nil
+}
+
+// fill writes zeros: the blocks are there then.
+func fill(f *os.File, at, n int64) error {
+	zeros := make([]byte, min(n, 64<<10))
+	for n > 0 {
+		k, err := f.WriteAt(zeros[:min(n, int64(len(zeros)))], at)
+		if err != nil {
+			return err
+		}
+		at, n = at+int64(k), n-int64(k)
+	}
+	return nil
+}
+
 // freeSpace is how much of the disk under path this process may still fill.
 func freeSpace(path string) (int64, bool) {
 	var s syscall.Statfs_t

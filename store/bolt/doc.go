@@ -55,6 +55,15 @@
 // old position, and struck out of the old one in the same transaction. So the order of a queue is
 // that of the positions, not of the commits.
 //
+// # Room
+//
+// Pages that nothing is in are used again; the file does not shrink by itself. It grows by blocks
+// that are allocated before a transaction needs them, so that a full disk refuses those and not half
+// of what is written. Messages leave a reserve, a sixteenth of the file between 1 and 16 MiB, to
+// acknowledgements, which write pages before they free any. Where that is not enough, they wait in
+// memory, unanswered, and are written a few commits at a time. While room is scarce, commits that are
+// less than three quarters live are cleaned at once.
+//
 // # In memory
 //
 // The index is in memory, up to 60 bytes a message and a bit each in its commit; bodies only up to

@@ -40,7 +40,7 @@ func Open(o Options) (*Engine, error) {
 	if err := prepare(&o); err != nil {
 		return nil, err
 	}
-	db, err := openFile(&o, o.file())
+	db, f, err := openFile(&o, o.file())
 	if err != nil {
 		return nil, err
 	}
@@ -51,12 +51,17 @@ func Open(o Options) (*Engine, error) {
 		if err := Compact(o); err != nil {
 			o.Logger.Warn("the file stays as big as it is", "path", o.file(), "error", err)
 		}
-		if db, err = openFile(&o, o.file()); err != nil {
+		if db, f, err = openFile(&o, o.file()); err != nil {
 			return nil, err
 		}
 	}
 	e := assemble(o, db)
-	if err := e.restore(); err != nil {
+	e.committer.file = f
+	err = e.restore()
+	if err == nil {
+		err = e.committer.openRoom()
+	}
+	if err != nil {
 		_ = db.Close() // the error that counts is the first
 		return nil, openError(o.file(), err)
 	}

@@ -215,24 +215,28 @@ func mapSize() int {
 }
 
 // openFile opens a file that is there, after looking whether it can be opened at all: bbolt panics,
-// in a goroutine of its own, where it cannot.
-func openFile(o *Options, path string) (*bbolt.DB, error) {
+// in a goroutine of its own, where it cannot. The file is bbolt's, which closes it.
+func openFile(o *Options, path string) (db *bbolt.DB, f *os.File, err error) {
 	free, err := lockFile(path, o.LockTimeout)
 	if err != nil {
-		return nil, openError(path, err)
+		return nil, nil, openError(path, err)
 	}
 	_, err = checkPages(path)
 	free()
 	if err != nil {
-		return nil, openError(path, err)
+		return nil, nil, openError(path, err)
 	}
-	db, err := openBolt(path, boltOptions(o))
-	if err != nil {
-		return nil, openError(path, err)
+	b := boltOptions(o)
+	b.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		f, err = os.OpenFile(name, flag, mode)
+		return f, err
+	}
+	if db, err = openBolt(path, b); err != nil {
+		return nil, nil, openError(path, err)
 	}
 	db.AllocSize = allocSize(o.MaxSize)
 	db.NoSync = mutant.Is(mutant.NoSync)
-	return db, nil
+	return db, f, nil
 }
 
 func openBolt(path string, b *bbolt.Options) (db *bbolt.DB, err error) {

@@ -15,6 +15,7 @@ import (
 const (
 	batchMessages  = 1024
 	batchBytes     = 1 << 20
+	batchTight     = 64 << 10 // for batchBytes
 	batchOps       = 16384
 	windowMessages = 8192
 	windowBytes    = 16 << 20
@@ -60,6 +61,7 @@ const (
 type journal struct {
 	failed atomic.Pointer[error] // why everything is refused
 	full   atomic.Bool           // publishing is refused
+	tight  atomic.Bool           // the free pages of the file may lie apart: batches are to be small
 
 	mu       sync.Mutex
 	room     sync.Cond // the window has room, or the journal has ended

@@ -66,7 +66,8 @@ func (e *Engine) restore() error {
 		e.damage.report(e.opts.Logger, Damage{Record: -1, Reason: "one of the file's two headers is damaged: " +
 			"if it was not being written when the machine stopped, the last commit is lost"})
 	}
-	return e.db.View(func(tx *bbolt.Tx) error { c.measure(tx); return nil })
+	c.written = got
+	return nil
 }
 
 // readMeta checks the format and gives the manifest.

@@ -38,7 +38,8 @@ type machine struct {
 	e         *Engine
 	queues    map[string][]*modelled
 	consumers map[string]*modelConsumer
-	full      atomic.Bool // the disk
+	full      atomic.Bool  // the disk
+	fits      atomic.Int64 // so many records and marks nevertheless
 	pending   []*change
 	number    int
 	crashes   int
@@ -204,14 +205,23 @@ func (x *machine) commit(t *rapid.T) {
 
 func (x *machine) purge(t *rapid.T) {
 	x.settle()
+	x.purgeNow(t)
+}
+
+func (x *machine) purgeNow(t *rapid.T) {
 	queue := rapid.SampledFrom(modelQueues).Draw(t, "queue")
-	c := x.change()
+	var all []*change // a crash may leave some of them
 	for _, m := range x.queues[queue] {
 		if m.held == nil && m.removed == nil {
-			m.removed = c
+			m.removed = x.change()
+			all = append(all, m.removed)
 		}
 	}
-	x.e.Purge(queue, func(_ int, err error) { c.done(err) })
+	x.e.Purge(queue, func(_ int, err error) {
+		for _, c := range all {
+			c.done(err)
+		}
+	})
 }
 
 // settle waits for all that was begun.
@@ -257,15 +267,23 @@ func (x *machine) check(t *rapid.T) {
 	}
 }
 
-// fill has the disk full for a while.
+// fill has the disk full for a while, or for most of what is written, and maybe crashes then.
 func (x *machine) fill(t *rapid.T) {
 	x.settle()
+	x.fits.Store(rapid.Int64Range(-1, 3).Draw(t, "fits"))
 	x.full.Store(true)
+	if rapid.Bool().Draw(t, "purges") {
+		x.purgeNow(t)
+	}
 	for range 3 {
 		x.commit(t)
 		x.publish(t)
 		x.ack(t)
 		x.nack(t)
+	}
+	if rapid.Bool().Draw(t, "crashes") {
+		x.crash(t)
+		return
 	}
 	x.full.Store(false)
 	x.settle()
@@ -273,6 +291,14 @@ func (x *machine) fill(t *rapid.T) {
 		time.Sleep(time.Millisecond)
 	}
 	x.check(t)
+}
+
+// write tells whether the disk has room for so much.
+func (x *machine) write(n int) error {
+	if x.full.Load() && int64(n) > x.fits.Load() {
+		return &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
+	}
+	return nil
 }
 
 // restart closes the engine and opens it again.
@@ -318,6 +344,7 @@ func (x *machine) crash(t *rapid.T) {
 	if err := x.e.Close(); err != nil {
 		t.Fatal(err)
 	}
+	x.full.Store(false)
 	x.open(dir)
 	if n, list := x.e.Damage(); n > 0 {
 		t.Fatalf("damage after a crash: %v", list)
@@ -427,12 +454,7 @@ func TestModel(t *testing.T) {
 			used = append(used, dir)
 			return dir
 		}
-		x.opts.hooks.update = func() error {
-			if x.full.Load() {
-				return &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
-			}
-			return nil
-		}
+		x.opts.hooks.update = x.write
 		x.open(x.dir())
 		defer func() {
 			if err := x.e.Close(); err != nil {

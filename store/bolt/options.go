@@ -16,11 +16,11 @@ type Options struct {
 	// Path is the data directory. Open makes it, but not its parents.
 	Path string
 	// MaxSize bounds the file, bytes; 0 means no bound but the disk. Publishing is refused with
-	// store.ErrFull from a little below it, so that acknowledgements always find room. The file
-	// grows in steps, so it may stay below by up to an eighth.
+	// store.ErrFull from a little below it, so that acknowledgements always find room.
 	MaxSize int64
-	// MinFree is how much of the disk stays free: below it publishing is refused, and everything
-	// else goes on. 0 means 64 MiB; negative means none.
+	// MinFree is how much of the disk stays free: below it messages are taken only as far as the
+	// file has room from earlier ones, and refused with store.ErrFull otherwise; everything else
+	// goes on. 0 means 64 MiB; negative means none.
 	MinFree int64
 	// MaxMessages and MaxQueueBytes bound each queue's messages and the sum of their
 	// Message.Size, whatever their state; 0 means no bound but MaxSize.
@@ -65,7 +65,8 @@ type Options struct {
 // hooks let tests see and stop what happens to the disk.
 type hooks struct {
 	step   func(name string) error // before each step of making a file
-	update func() error            // before each transaction
+	update func(n int) error       // before each transaction, of so many records and marks
+	grow   func() error            // before the file is made longer
 }
 
 func (h hooks) at(step string) error {

@@ -25,7 +25,7 @@ type reader struct {
 	mu      sync.Mutex
 	filled  sync.Cond
 	fetches []fetch
-	cleans  [][]uint64
+	cleans  []*moves
 	ending  bool
 }
 
@@ -51,9 +51,9 @@ func (r *reader) fetch(q *queues.Queue, pos uint64, at queues.Place) {
 }
 
 // clean asks for the records of commits to be moved.
-func (r *reader) clean(nos []uint64) {
+func (r *reader) clean(mv *moves) {
 	r.mu.Lock()
-	r.cleans = append(r.cleans, nos)
+	r.cleans = append(r.cleans, mv)
 	r.mu.Unlock()
 	r.filled.Signal()
 }
@@ -79,7 +79,7 @@ func (r *reader) run() {
 			return
 		}
 		var f fetch
-		var clean []uint64
+		var clean *moves
 		if len(r.fetches) > 0 {
 			f, r.fetches = r.fetches[0], r.fetches[1:]
 		} else {
@@ -174,14 +174,12 @@ func (r *reader) load(q *queues.Queue, cold []queues.Body, budget int64) ([]queu
 }
 
 // gather reads the live records of commits for the committer to write them again. It takes them
-// all for live; the committer knows better.
-func (r *reader) gather(nos []uint64) {
-	mv := &moves{commits: nos}
+// all for live that are in the file; the committer knows better.
+func (r *reader) gather(mv *moves) {
 	err := view(r.db, func(tx *bbolt.Tx) error {
-		log := tx.Bucket(bucketLog)
-		acks := tx.Bucket(bucketAcks)
+		log, acks := tx.Bucket(bucketLog), tx.Bucket(bucketAcks)
 		bytes := 0
-		for _, no := range nos {
+		for i, no := range mv.commits {
 			c, err := openCommit(log, no)
 			if errors.Is(err, errGone) {
 				continue
@@ -195,22 +193,29 @@ func (r *reader) gather(nos []uint64) {
 					return err
 				}
 			}
-			for i := range c.n() {
-				if !known.isLive(i) {
+			if n := c.size(known); mv.budget > 0 && bytes+n > mv.budget {
+				if bytes == 0 {
+					continue // too big by itself
+				}
+				mv.left = mv.commits[i:]
+				return nil
+			}
+			for k := range c.n() {
+				if !known.isLive(k) {
 					continue
 				}
-				if len(mv.records) >= aheadMessages || bytes >= aheadBytes {
+				if mv.budget == 0 && (len(mv.records) >= aheadMessages || bytes >= aheadBytes) {
 					return nil
 				}
-				body, err := c.body(i)
+				body, err := c.body(k)
 				if err != nil {
 					continue // it is reported when it is to be delivered
 				}
-				rec := *c.record(i)
+				rec := *c.record(k)
 				mv.records = append(mv.records, rec)
 				mv.bodies = append(mv.bodies, append([]byte(nil), body...))
-				mv.old = append(mv.old, place(no, i))
-				bytes += len(body)
+				mv.old = append(mv.old, place(no, k))
+				bytes += len(body) + 2*recordLen
 			}
 		}
 		return nil
@@ -272,6 +277,17 @@ func openCommit(log *bbolt.Bucket, no uint64) (*commit, error) {
 
 func (c *commit) n() int               { return len(c.index.records) }
 func (c *commit) record(i int) *record { return &c.index.records[i] }
+
+// size is about how much of the file the records take that are live.
+func (c *commit) size(known *bucket) int {
+	n := 0
+	for i := range c.n() {
+		if known.isLive(i) {
+			n += c.record(i).bodyLen() + 2*recordLen
+		}
+	}
+	return n
+}
 
 // body gives ID and data of a record, checked.
 func (c *commit) body(i int) ([]byte, error) {

@@ -114,7 +114,7 @@ func TestFileIsFull(t *testing.T) {
 // for it and are not lost.
 func TestDiskIsFull(t *testing.T) {
 	var full atomic.Bool
-	o := Options{Path: t.TempDir(), hooks: hooks{update: func() error {
+	o := Options{Path: t.TempDir(), hooks: hooks{update: func(int) error {
 		if full.Load() {
 			return &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
 		}
@@ -187,7 +187,7 @@ func TestSyncFails(t *testing.T) {
 	var told atomic.Int32
 	o := Options{
 		Path: t.TempDir(), Fatal: func(error) { told.Add(1) },
-		hooks: hooks{update: func() error {
+		hooks: hooks{update: func(int) error {
 			if broken.Load() {
 				return syscall.EIO
 			}
