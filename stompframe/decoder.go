@@ -27,8 +27,6 @@ const (
 //
 // It holds memory, from a pool, only while a frame is unfinished or in the caller's hands, and
 // never more than twice what the peer has sent of it, plus a small constant.
-//
-// A Decoder that is part of something larger is ready once SetVersion was called.
 type Decoder struct {
 	version Version
 	limits  Limits

@@ -1,12 +1,17 @@
 package transport
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"net"
 	"net/http"
 	"strings"
 
+	"github.com/coder/websocket"
+
 	"github.com/gudokmq/gudok/broker"
+	"github.com/gudokmq/gudok/stompframe"
 )
 
 // WebSocket is the way in for browsers: an http.Handler, mounted where clients look for it
@@ -30,6 +35,9 @@ func NewWebSocket(s Server, o Options) *WebSocket {
 	return h
 }
 
+// subprotocols in the order of preference.
+var subprotocols = []string{"v12.stomp", "v11.stomp", "v10.stomp"}
+
 // ServeHTTP answers a WebSocket handshake. It returns as soon as the handshake is done, which
 // frees the memory of net/http; the session has a goroutine of its own.
 func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -40,11 +48,7 @@ func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "shutting down", http.StatusServiceUnavailable)
 		return
 	}
-	key, err := checkUpgrade(w, r)
-	if err != nil {
-		h.o.Logger.Debug("WebSocket handshake refused", "peer", r.RemoteAddr, "err", cut(err.Error()))
-		return
-	}
+	w.Header().Set("Allow", http.MethodGet) // RFC 9110, 15.5.6: says a 405; harmless beside others
 	c := &wsConn{peer: broker.Peer{
 		Transport: "websocket",
 		TLS:       r.TLS,
@@ -54,27 +58,23 @@ func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil {
 		c.peer.Transport = "websocket+tls"
 	}
-	offered := offeredProtocols(r)
-	spelt := ""
-	c.peer.Subprotocol, spelt = chooseSubprotocol(offered)
-	if len(offered) > 0 && c.peer.Subprotocol == "" {
+	ws, err := websocket.Accept(&hijack{w, c, h.o}, r, &websocket.AcceptOptions{
+		Subprotocols:       subprotocols,
+		InsecureSkipVerify: true, // checked above, by rules of our own
+	})
+	if err != nil {
+		// The answer has told the client; after a hijack that failed there is no one to tell.
+		h.o.Logger.Debug("WebSocket handshake refused", "peer", r.RemoteAddr, "err", cut(err.Error()))
+		return
+	}
+	ws.SetReadLimit(-1) // the decoder's limits bound a frame, whatever messages it comes in
+	c.ws = ws
+	c.peer.Subprotocol = strings.Clone(ws.Subprotocol())
+	if offered := offeredProtocols(r); len(offered) > 0 && c.peer.Subprotocol == "" {
 		h.o.Logger.Warn("no STOMP subprotocol offered; a browser will refuse this connection",
 			"peer", r.RemoteAddr, "offered", visibleProtocols(offered))
 	}
-	nc, rw, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		http.Error(w, "WebSocket is not possible here", http.StatusNotImplemented)
-		h.o.Logger.Warn("WebSocket handshake failed", "peer", r.RemoteAddr, "err", err)
-		return
-	}
-	c.init(nc, h.o)
-	// A client may send before it has read our answer: net/http holds those bytes.
-	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	c.ws.in = bytes.Clone(early)
-	if err := c.sock.write(appendUpgrade(nil, key, spelt, w.Header()), controlTime); err != nil {
-		c.release()
-		return
-	}
+	c.dec = stompframe.NewDecoder(0, beforeConnect(h.o.BeforeConnect))
 	if !h.sessions.run(&c.sock, func() { h.session(c) }) {
 		c.Close(1001, "shutting down", 0)
 		c.release()
@@ -91,4 +91,29 @@ func (h *WebSocket) session(c *wsConn) {
 func (h *WebSocket) Shutdown(ctx context.Context) error {
 	h.sessions.begin()
 	return h.sessions.wait(ctx)
+}
+
+// hijack gives the library our wsLink for the network and buffers of a size that an idle
+// connection can keep.
+type hijack struct {
+	http.ResponseWriter
+	c *wsConn
+	o Options
+}
+
+func (h *hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	nc, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	c := h.c
+	c.sock.init(nc, h.o.FrameTime)
+	c.quietSince = c.sock.lastRead.Load()
+	c.peer.Addr = nc.RemoteAddr()
+	// A client may send before it has read our answer: net/http holds those bytes.
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	c.early = bytes.Clone(early)
+	link := wsLink{nc, c}
+	c.br = bufio.NewReaderSize(link, wsReadBuffer)
+	return link, bufio.NewReadWriter(c.br, bufio.NewWriterSize(link, wsWriteBuffer)), nil
 }

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"encoding/binary"
-	"math/bits"
 	"unicode/utf8"
 )
 
@@ -11,24 +10,7 @@ const (
 	wsText   = 0x81
 	wsBinary = 0x82
 	wsClose  = 0x88
-	wsPing   = 0x89
-	wsPong   = 0x8A
 )
-
-// mask masks or unmasks p with key, whose lowest byte comes first, and returns the key for what
-// follows p (RFC 6455, 5.3).
-func mask(p []byte, key uint32) uint32 {
-	wide := uint64(key)<<32 | uint64(key)
-	for len(p) >= 8 {
-		binary.LittleEndian.PutUint64(p, binary.LittleEndian.Uint64(p)^wide)
-		p = p[8:]
-	}
-	for i := range p {
-		p[i] ^= byte(key)
-		key = bits.RotateLeft32(key, -8)
-	}
-	return key
-}
 
 // appendHeader appends the header of an unmasked, final frame with n bytes of payload
 // (RFC 6455, 5.2).
@@ -45,19 +27,10 @@ func appendHeader(dst []byte, first byte, n int) []byte {
 // maxReason is what a close frame holds besides its code (RFC 6455, 5.5).
 const maxReason = 123
 
-// mayBeSent tells whether a close frame may have that code (RFC 6455, 7.4).
-func mayBeSent(code int) bool {
-	switch code {
-	case 1004, 1005, 1006:
-		return false
-	}
-	return code >= 1000 && code <= 1014 || code >= 3000 && code <= 4999
-}
-
-// appendClose appends a close frame. A code that may not be sent becomes 1000; the reason is made
-// UTF-8 and cut between characters.
+// appendClose appends a close frame. A code that may not be sent (RFC 6455, 7.4.1) becomes 1000;
+// the reason is made UTF-8 and cut between characters.
 func appendClose(dst []byte, code int, reason string) []byte {
-	if !mayBeSent(code) {
+	if code < 1000 || code > 4999 || code == 1004 || code == 1005 || code == 1006 || code == 1015 {
 		code = 1000
 	}
 	if !utf8.ValidString(reason) {
