@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"bufio"
+	"bytes"
 	"net/http"
 	"net/url"
 
@@ -27,6 +29,14 @@ func Held(c broker.Conn) int {
 	}
 	return n
 }
+
+// PlainRequest is plainRequest.
+func PlainRequest(p []byte, path string) *http.Request {
+	in := bufio.NewReader(bytes.NewReader(p))
+	p, _ = in.Peek(len(p))
+	return plainRequest(in, p, path)
+}
+
 // OfferOf is Options.offer, with what a log shows of the subprotocols.
 func OfferOf(o Options, r *http.Request) (*broker.Offer, string) {
 	return o.offer(r), visibleProtocols(offeredProtocols(r))

@@ -28,25 +28,26 @@ func (g *group) init() {
 	g.sockets = make(map[*socket]int)
 }
 
-// run starts session for the connection s, or tells false if shutdown has begun.
-func (g *group) run(s *socket, session func()) bool {
+// enter lets a goroutine of the connection s begin, or tells false if shutdown has begun. leave ends
+// it.
+func (g *group) enter(s *socket) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closing {
 		return false
 	}
 	g.sockets[s]++
-	g.wg.Go(func() {
-		defer func() {
-			g.mu.Lock()
-			if g.sockets[s]--; g.sockets[s] == 0 {
-				delete(g.sockets, s)
-			}
-			g.mu.Unlock()
-		}()
-		session()
-	})
+	g.wg.Add(1)
 	return true
+}
+
+func (g *group) leave(s *socket) {
+	g.mu.Lock()
+	if g.sockets[s]--; g.sockets[s] == 0 {
+		delete(g.sockets, s)
+	}
+	g.mu.Unlock()
+	g.wg.Done()
 }
 
 // begin tells the group that shutdown has begun.

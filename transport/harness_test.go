@@ -166,7 +166,11 @@ func serveWS(t *testing.T, s transport.Server, o transport.Options) string {
 		o.Logger = logTo(new(lockedBuffer))
 	}
 	h := transport.NewWebSocket(s, o)
-	addr := serveHandler(t, h)
+	srv := httptest.NewUnstartedServer(h)
+	srv.Listener = h.Front(srv.Listener, "/ws")
+	srv.Start()
+	t.Cleanup(srv.Close)
+	addr := srv.Listener.Addr().String()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

@@ -219,9 +219,10 @@ func (s *socket) raw() net.Conn {
 	return s.nc
 }
 
+type writeCloser interface{ CloseWrite() error }
+
 // closeWrite tells the peer that nothing more comes, if the connection can.
 func (s *socket) closeWrite() bool {
-	type writeCloser interface{ CloseWrite() error }
 	if t, ok := s.nc.(*tls.Conn); ok {
 		t.CloseWrite() // close_notify; a failure shows at the socket below
 	}

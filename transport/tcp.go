@@ -85,17 +85,27 @@ func passes(err error) bool {
 
 func (t *TCP) start(nc net.Conn) {
 	c := &tcpConn{peer: broker.Peer{Transport: "tcp", Addr: nc.RemoteAddr()}}
-	session := func() { t.session(c) }
+	begin := t.session
 	if t.o.TLS != nil {
 		nc = tls.Server(nc, t.o.TLS)
 		c.peer.Transport = "tcp+tls"
-		session = func() { t.handshake(c) }
+		begin = t.handshake
 	}
 	c.sock.init(nc, t.o.FrameTime)
 	c.dec = stompframe.NewDecoder(0, beforeConnect(t.o.BeforeConnect))
-	if !t.sessions.run(&c.sock, session) {
+	t.run(c, begin)
+}
+
+// run runs a part of a connection's life on a goroutine of its own.
+func (t *TCP) run(c *tcpConn, part func(*tcpConn)) {
+	if !t.sessions.enter(&c.sock) {
 		c.release()
+		return
 	}
+	go func() {
+		defer t.sessions.leave(&c.sock)
+		part(c)
+	}()
 }
 
 // handshake does the TLS handshake, which needs much stack, and leaves the session to a fresh
@@ -113,9 +123,7 @@ func (t *TCP) handshake(c *tcpConn) {
 	}
 	state := conn.ConnectionState()
 	c.peer.TLS = &state
-	if !t.sessions.run(&c.sock, func() { t.session(c) }) {
-		c.release()
-	}
+	t.run(c, t.session)
 }
 
 func (t *TCP) session(c *tcpConn) {

@@ -75,13 +75,16 @@ func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"peer", r.RemoteAddr, "offered", visibleProtocols(offered))
 	}
 	c.dec = stompframe.NewDecoder(0, beforeConnect(h.o.BeforeConnect))
-	if !h.sessions.run(&c.sock, func() { h.session(c) }) {
+	if !h.sessions.enter(&c.sock) {
 		c.Close(1001, "shutting down", 0)
 		c.release()
+		return
 	}
+	go h.session(c)
 }
 
 func (h *WebSocket) session(c *wsConn) {
+	defer h.sessions.leave(&c.sock)
 	defer c.release()
 	h.server.Serve(h.sessions.ctx, c)
 }

@@ -41,7 +41,7 @@ func (d *daemon) serveHTTP(tlsConfig *tls.Config, log *slog.Logger) {
 		if tlsConfig != nil {
 			return d.http.ServeTLS(d.bound.http, "", "")
 		}
-		return d.http.Serve(d.bound.http)
+		return d.http.Serve(d.ws.Front(d.bound.http, d.conf.WebSocket.Path))
 	})
 }
 
