@@ -25,6 +25,8 @@ type Broker struct {
 	// WS is the address of the HTTP listener and Path the path of its WebSocket endpoint; TCP is
 	// the address of the STOMP listener. Empty where the broker printed none.
 	WS, Path, TCP string
+	// From is the local address that Dial connects from, such as 127.0.0.2; empty for any.
+	From string
 
 	t    testing.TB
 	opts Options
@@ -140,6 +142,9 @@ func (b *Broker) Exited(d time.Duration) int {
 	b.end()
 	return b.cmd.ProcessState.ExitCode()
 }
+
+// Dir is where the broker runs, with its configuration and by default its data.
+func (b *Broker) Dir() string { return b.cmd.Dir }
 
 // PID is the broker's process, or that of what it runs under.
 func (b *Broker) PID() int { return b.cmd.Process.Pid }

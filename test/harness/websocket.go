@@ -95,10 +95,24 @@ func Upgrade(host, path string, lines ...string) string {
 // Handshake sends a raw HTTP request to addr and reads the head of the answer. Status 101 is
 // checked (RFC 6455, 4.1); any other is for the caller to judge.
 func Handshake(addr, request string) (*WS, error) {
-	conn, err := net.DialTimeout("tcp", addr, Patience)
+	conn, err := dialFrom("", addr)
 	if err != nil {
 		return nil, err
 	}
+	return handshake(conn, request)
+}
+
+// dialFrom connects from a local address, or any if that is empty.
+func dialFrom(local, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: Patience}
+	if local != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(local)}
+	}
+	return d.Dial("tcp", addr)
+}
+
+// handshake is Handshake on a connection.
+func handshake(conn net.Conn, request string) (*WS, error) {
 	w := &WS{Conn: conn, br: bufio.NewReader(conn)}
 	conn.SetDeadline(time.Now().Add(Patience))
 	defer conn.SetDeadline(time.Time{})
@@ -106,6 +120,7 @@ func Handshake(addr, request string) (*WS, error) {
 		conn.Close()
 		return nil, fmt.Errorf("send handshake: %w", err)
 	}
+	var err error
 	if w.Response, err = http.ReadResponse(w.br, nil); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("read handshake: %w", err)

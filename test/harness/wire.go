@@ -224,7 +224,11 @@ func (b *Broker) Dial(t testing.TB, tr Transport, lines ...string) *Client {
 		if len(lines) == 0 {
 			lines = []string{"Sec-WebSocket-Protocol: v12.stomp, v11.stomp, v10.stomp"}
 		}
-		ws, err := Handshake(b.WS, Upgrade(b.WS, b.Path, lines...))
+		conn, err := dialFrom(b.From, b.WS)
+		if err != nil {
+			t.Fatalf("dial %s: %v", tr, err)
+		}
+		ws, err := handshake(conn, Upgrade(b.WS, b.Path, lines...))
 		if err != nil {
 			t.Fatalf("dial %s: %v", tr, err)
 		}
@@ -235,7 +239,7 @@ func (b *Broker) Dial(t testing.TB, tr Transport, lines ...string) *Client {
 		c.WS = ws
 		c.wire = &wsWire{ws: ws, tr: tr, rnd: rand.New(rand.NewPCG(1, uint64(len(t.Name()))))}
 	} else {
-		conn, err := net.DialTimeout("tcp", b.TCP, Patience)
+		conn, err := dialFrom(b.From, b.TCP)
 		if err != nil {
 			t.Fatalf("dial %s: %v", tr, err)
 		}
