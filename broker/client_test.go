@@ -19,6 +19,7 @@ import (
 type pipe struct {
 	in, out *buffer
 	dec     *stompframe.Decoder
+	onWait  func()
 
 	mu     sync.Mutex
 	code   int
@@ -44,6 +45,7 @@ func (p *pipe) ReadFrame(f *stompframe.Frame) error {
 		if ok || err != nil {
 			return err
 		}
+		p.onWait()
 		b, err := p.in.take()
 		if err != nil {
 			return err
@@ -65,6 +67,9 @@ func (p *pipe) AppendFrame(dst, head, tail []byte, _ bool) []byte {
 	return append(append(dst, head...), tail...)
 }
 func (p *pipe) Write(b []byte, _ time.Duration) error { return p.out.write(b) }
+func (p *pipe) TryWrite(b []byte) (int, error)        { return p.out.tryWrite(b) }
+func (p *pipe) OnWait(f func())                       { p.onWait = f }
+func (p *pipe) Envelope() broker.Envelope             { return broker.EnvelopeNone }
 func (p *pipe) Interrupt() {
 	p.mu.Lock()
 	p.stop = true
@@ -110,6 +115,19 @@ func (b *buffer) write(p []byte) error {
 		b.cond.Broadcast()
 	}
 	return nil
+}
+
+// tryWrite writes what there is room for.
+func (b *buffer) tryWrite(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return 0, io.ErrClosedPipe
+	}
+	n := max(0, min(len(p), b.max-len(b.b)))
+	b.b = append(b.b, p[:n]...)
+	b.cond.Broadcast()
+	return n, nil
 }
 
 // take returns all that is there, waiting for something.

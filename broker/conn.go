@@ -15,8 +15,8 @@ var ErrInterrupted = errors.New("read interrupted")
 // Conn is what a session needs of a socket; package transport builds one for each way in. All a
 // session knows of WebSocket, TCP or SockJS is behind it.
 //
-// ReadFrame, Accepted and Close belong to the session's goroutine. AppendFrame and Write belong
-// to the one flusher of the moment. The rest may be called from anywhere.
+// ReadFrame, Accepted, OnWait and Close belong to the session's goroutine. AppendFrame, Write and
+// TryWrite belong to the one flusher of the moment. The rest may be called from anywhere.
 type Conn interface {
 	// ReadFrame reads the next frame into f, whose slices stay valid until the next call. It
 	// returns *stompframe.Error for a malformed frame (f then holds the command and headers that
@@ -33,12 +33,23 @@ type Conn interface {
 	// nanoseconds since the Unix epoch; at first, when the connection was made.
 	LastRead() int64
 
+	// OnWait has f called on the session's goroutine whenever ReadFrame is about to wait for the
+	// network. Called once, before the first ReadFrame.
+	OnWait(f func())
+
+	// Envelope tells what AppendFrame puts around a frame: Conns of one envelope append the same
+	// bytes. It does not change once CONNECT has been read, and may be asked from anywhere.
+	Envelope() Envelope
 	// AppendFrame appends the STOMP frame head+tail to dst in this transport's envelope. text
 	// tells that the frame is valid UTF-8; a transport with two kinds of message chooses by it.
 	AppendFrame(dst, head, tail []byte, text bool) []byte
 	// Write writes a batch of appended frames whole, within timeout (0: no bound). After an
 	// error the connection is of no more use for writing.
 	Write(batch []byte, timeout time.Duration) error
+	// TryWrite is Write as far as that needs no waiting, and tells how much of the batch it wrote,
+	// which may be nothing. The next Write must then begin with the rest; until it has returned
+	// nothing else is written to the network.
+	TryWrite(batch []byte) (n int, err error)
 
 	// Interrupt makes the ReadFrame under way, and each later one, return ErrInterrupted soon.
 	Interrupt()
@@ -53,6 +64,16 @@ type Conn interface {
 	// Peer tells who is at the other end.
 	Peer() Peer
 }
+
+// Envelope names a way in which frames are put on the wire.
+type Envelope uint8
+
+// The envelopes there are.
+const (
+	EnvelopeNone     Envelope = iota // frames as they are
+	EnvelopeMessages                 // each a WebSocket message, text where it can be
+	EnvelopeBinary                   // each a binary WebSocket message
+)
 
 // Peer is who is at the other end of a Conn, as far as its transport knows.
 type Peer struct {

@@ -35,7 +35,7 @@ func (b *Broker) publishDelayed(d store.Delivery) {
 	name := destinationOf(&m)
 	b.engine.Commit(copies(&m, b.topics.durable(name), nil), []store.Delivery{d}, func(err error) {
 		if err == nil {
-			b.topics.publish(name, &m, nil)
+			b.topics.publish(name, newBurst(&m), nil, nil)
 		} else {
 			b.logStore("delayed message waits on", name)(err)
 			d.Nack(delayAgain, nil)

@@ -15,8 +15,11 @@
 // # Goroutines
 //
 // The session's reader is the goroutine that called Serve: it decodes, routes, and ends the
-// session. The flusher is started by the first frame put into an empty outbox and ends when the
-// outbox is empty; the reader waits for it before Serve returns. Heart-beats and the time to
+// session. Topic messages it gathers and delivers before it waits for anything (publish.go), and is
+// itself the flusher of the outboxes that were empty, as long as their networks take all at once.
+// Otherwise an outbox has a flusher of its own: started by what is put into an empty outbox, or by what
+// the network did not take, it ends when the outbox is empty. The session's reader waits for the
+// flusher before Serve returns. Heart-beats and the time to
 // CONNECT are the wheel's, which serves all sessions from one timer: a turn runs on a short-lived
 // goroutine of the time package and only touches outboxes or endings. Engine callbacks come on
 // whatever goroutine the engine uses and never block.

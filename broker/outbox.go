@@ -1,15 +1,12 @@
 package broker
 
 import (
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
 
-	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
-	"github.com/gudokmq/gudok/store/mutant"
 )
 
 const (
@@ -17,8 +14,9 @@ const (
 	fewWaiting = 4        // so many messages may wait whatever their size
 )
 
-// outbox holds what waits to be written to one session. Putting never blocks; the flusher, a
-// goroutine that lives only while there is something to write, drains all that waits into one
+// outbox holds what waits to be written to one session. Putting never blocks. The flusher exists only
+// while there is something to write: it is the goroutine that delivers a topic message, as long as
+// the network takes all at once, and otherwise one of its own. It drains what waits into one
 // buffer and writes it at once: what came while one write ran is the next batch.
 type outbox struct {
 	// Static.
@@ -41,21 +39,23 @@ type outbox struct {
 	eased   chan struct{} // closed when the reader may go on; nil if it does not wait
 }
 
-// outItem is one frame that waits: a whole frame in raw, a RECEIPT's id, or a message to be framed
-// for sub.
+// outItem is what waits: a whole frame in raw, a RECEIPT's id, or messages to be framed for sub, either
+// of a topic or one of a queue.
 type outItem struct {
 	raw     []byte
-	m       *store.Message
 	sub     *subscription
+	b       *burst         // of a topic, or nil
 	d       store.Delivery // of a queue, or nil
-	seq     uint64         // ack number, 0 where the mode needs none
-	count   int32          // deliveries so far; above 1 it is a redelivery
+	seq     uint64         // its ack number, 0 where the mode needs none
 	receipt bool           // raw is the id
 }
 
 func (it *outItem) size() int64 {
-	if it.m != nil {
-		return int64(len(it.m.Data)) + 64
+	switch {
+	case it.b != nil:
+		return it.b.size
+	case it.d != nil:
+		return weight(it.d.Message())
 	}
 	return int64(len(it.raw)) + 64
 }
@@ -67,6 +67,7 @@ var batches = sync.Pool{New: func() any { return &batch{bytes: make([]byte, 0, b
 type batch struct {
 	bytes []byte
 	taken []outItem
+	rest  []byte // of taken as frames, what the network did not take yet
 }
 
 // putFrame queues a frame of the server's own. It is never refused for size: such frames answer
@@ -78,19 +79,29 @@ func (o *outbox) putReceipt(id string) {
 	o.put(outItem{raw: unsafe.Slice(unsafe.StringData(id), len(id)), receipt: true}, false)
 }
 
-// putTopic queues a topic message. full tells that the subscriber is too slow for it.
-func (o *outbox) putTopic(m *store.Message, sub *subscription) (full bool) {
+// putBurst queues topic messages. full tells that the subscriber is too slow for them. The caller
+// may have to write them: see claims. c is nil where it can't.
+func (o *outbox) putBurst(b *burst, sub *subscription, c *claims) (full bool) {
 	o.mu.Lock()
 	if o.closed || sub.gone.Load() { // what comes after its withdraw would follow UNSUBSCRIBE's RECEIPT
 		o.mu.Unlock()
 		return false
 	}
-	if o.waiting.Load()+int64(len(m.Data)) > o.limit && o.line.n >= fewWaiting {
+	if o.waiting.Load()+b.size > o.limit && o.line.n >= fewWaiting {
 		o.mu.Unlock()
 		return true
 	}
-	o.append(outItem{m: m, sub: sub})
+	o.push(outItem{b: b, sub: sub})
+	idle := o.startable()
+	o.running = o.running || idle
 	o.mu.Unlock()
+	switch {
+	case !idle:
+	case c != nil:
+		c.add(o)
+	default:
+		go o.flush(batches.Get().(*batch))
+	}
 	return false
 }
 
@@ -109,25 +120,29 @@ func (o *outbox) put(it outItem, hold bool) bool {
 		return false
 	}
 	o.held = o.held || hold
-	o.append(it)
+	o.push(it)
+	o.start()
 	return true
 }
 
-// append queues an item and sees to it that a flusher runs. o.mu is held.
-func (o *outbox) append(it outItem) {
+// push queues an item. o.mu is held.
+func (o *outbox) push(it outItem) {
 	size := it.size()
 	o.waiting.Add(size)
-	if it.m == nil {
+	if it.raw != nil {
 		o.answers.Add(size)
 	}
 	o.line.push(it)
-	o.start()
 }
 
+// startable tells that there is something to write and no flusher. o.mu is held.
+func (o *outbox) startable() bool { return !o.running && !o.held && !o.muted && o.line.n > 0 }
+
+// start sees to it that a flusher runs. o.mu is held.
 func (o *outbox) start() {
-	if !o.running && !o.held && !o.muted && o.line.n > 0 {
+	if o.startable() {
 		o.running = true
-		go o.flush()
+		go o.flush(batches.Get().(*batch))
 	}
 }
 
@@ -143,9 +158,8 @@ func (o *outbox) release() {
 // queue, not here, when half of the limit is taken.
 func (o *outbox) room() bool { return o.waiting.Load() < o.limit/2 }
 
-// flush writes until nothing waits. It is the outbox's flusher.
-func (o *outbox) flush() {
-	w := batches.Get().(*batch)
+// flush writes until nothing waits, first the rest in w. It is a flusher's goroutine.
+func (o *outbox) flush(w *batch) {
 	var err error
 	if bad := o.s.guard(func() { err = o.write(w) }); bad != nil {
 		err = bad
@@ -153,33 +167,88 @@ func (o *outbox) flush() {
 	if err != nil {
 		o.fail(err, w.taken)
 	}
+	w.release()
+}
+
+// release returns w to the pool.
+func (w *batch) release() {
 	clear(w.taken)
+	w.taken, w.rest = w.taken[:0], nil
 	batches.Put(w)
 }
 
 // write writes until nothing waits, or returns why w could not be written.
 func (o *outbox) write(w *batch) error {
-	for {
-		taken := o.take(w.taken[:0])
-		if len(taken) == 0 {
-			return nil
-		}
-		w.taken = taken
-		b := w.bytes[:0]
-		for i := range taken {
-			b = o.s.appendItem(b, &taken[i])
-		}
-		err := o.s.conn.Write(b, o.s.limits.SendTime)
-		if cap(b) <= 4*batchBytes {
-			w.bytes = b[:0]
-		}
-		if err != nil {
+	for len(w.rest) > 0 || o.next(w) {
+		if err := o.s.conn.Write(w.rest, o.s.limits.SendTime); err != nil {
 			return err
 		}
-		o.lastWrite.Store(time.Now().UnixNano())
-		o.s.written(taken)
-		clear(taken)
+		o.wrote(w)
 	}
+	return nil
+}
+
+// next takes what waits into w, and reports whether there is any. If not, the flusher has ended.
+func (o *outbox) next(w *batch) bool {
+	w.taken = o.take(w.taken[:0])
+	if len(w.taken) == 0 {
+		return false
+	}
+	w.rest = o.s.encode(w)
+	return true
+}
+
+// wrote notes that all in w is on its way.
+func (o *outbox) wrote(w *batch) {
+	o.lastWrite.Store(time.Now().UnixNano())
+	o.s.written(w.taken)
+	clear(w.taken)
+	w.taken, w.rest = w.taken[:0], nil
+}
+
+// flushNow is a flusher that does not wait: what the network does not take at once it leaves to a
+// goroutine, with w; then it returns false.
+func (o *outbox) flushNow(w *batch) (done bool) {
+	var err error
+	if bad := o.s.guard(func() { done, err = o.tryWrite(w) }); bad != nil {
+		done, err = true, bad
+	}
+	if err != nil {
+		o.fail(err, w.taken)
+		clear(w.taken)
+		w.taken, w.rest = w.taken[:0], nil
+	}
+	return done
+}
+
+func (o *outbox) tryWrite(w *batch) (done bool, err error) {
+	if !o.next(w) {
+		return true, nil
+	}
+	n, err := o.s.conn.TryWrite(w.rest)
+	if err != nil {
+		return true, err
+	}
+	if w.rest = w.rest[n:]; len(w.rest) > 0 {
+		go o.flush(w)
+		return false, nil
+	}
+	o.wrote(w)
+	if !o.emptied() {
+		go o.flush(batches.Get().(*batch))
+	}
+	return true, nil
+}
+
+// emptied reports whether nothing waits; then the flusher has ended.
+func (o *outbox) emptied() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.held || o.muted || o.line.n == 0 {
+		o.ended()
+		return true
+	}
+	return false
 }
 
 // take moves a batch of items out of the queue, into the slice given. When nothing is left, the
@@ -197,7 +266,7 @@ func (o *outbox) take(to []outItem) []outItem {
 		if bytes > 0 && bytes+size > batchBytes {
 			break
 		}
-		if it.m == nil {
+		if it.raw != nil {
 			answers += size
 		}
 		bytes += size
@@ -292,7 +361,7 @@ func (o *outbox) withdraw(sub *subscription) []outItem {
 		switch {
 		case it.d != nil && (sub == nil || it.sub == sub):
 			out = append(out, it)
-		case it.m != nil && it.sub == sub:
+		case it.b != nil && it.sub == sub:
 		default:
 			o.line.push(it)
 			continue
@@ -315,7 +384,7 @@ func (o *outbox) forget() {
 	defer o.mu.Unlock()
 	for range o.line.n {
 		it := o.line.pop()
-		if it.m != nil {
+		if it.b != nil {
 			o.waiting.Add(-it.size())
 			continue
 		}
@@ -360,36 +429,4 @@ func (o *outbox) ending() <-chan struct{} {
 		o.idle = make(chan struct{})
 	}
 	return o.idle
-}
-
-// appendItem appends an item's frame, in the transport's envelope. Only the flusher calls it.
-func (s *session) appendItem(b []byte, it *outItem) []byte {
-	switch {
-	case it.receipt:
-		s.head = appendReceipt(s.head[:0], s.version, it.raw)
-		return s.conn.AppendFrame(b, s.head, nil, true)
-	case it.m == nil:
-		return s.conn.AppendFrame(b, it.raw, nil, true)
-	}
-	head := append(s.head[:0], it.sub.prefix...)
-	if it.sub.mode != ackAuto && s.version == stompframe.V12 { // STOMP 1.2, MESSAGE; older ones have none
-		if it.d == nil {
-			it.sub.sent++
-			it.seq = it.sub.sent
-		}
-		head = append(head, "ack:"...)
-		head = it.sub.appendAckID(head, it.seq)
-		head = append(head, '\n')
-	}
-	if it.count > 1 && !mutant.Is(mutant.FlagLost) {
-		head = append(head, "redelivered:true\ndelivery-count:"...)
-		head = strconv.AppendInt(head, int64(it.count), 10)
-		head = append(head, '\n')
-	}
-	s.head = head
-	end := tail(it.m, s.version)
-	if it.count > 1 && it.m.Flags&flagDead != 0 {
-		end = withoutCount(end)
-	}
-	return s.conn.AppendFrame(b, head, end, it.m.Flags&flagText != 0)
 }

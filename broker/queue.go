@@ -97,7 +97,7 @@ func (q *queue) hand(d store.Delivery) (taken, denied bool) {
 		if !sub.ready() {
 			continue
 		}
-		it := outItem{m: d.Message(), sub: sub, d: d, count: int32(d.Count())}
+		it := outItem{sub: sub, d: d}
 		if sub.mode != ackAuto {
 			it.seq = sub.hold(d)
 			sub.s.unacked.Add(1)
@@ -107,8 +107,8 @@ func (q *queue) hand(d store.Delivery) (taken, denied bool) {
 		}
 		if sub.s.out.putDelivery(it) {
 			sub.free--
-			if sub.topic != "" && it.count == 1 {
-				sub.fresh.Add(-int64(it.m.Size()))
+			if sub.topic != "" && d.Count() == 1 {
+				sub.fresh.Add(-int64(d.Message().Size()))
 			}
 			return true, false
 		}

@@ -34,6 +34,7 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 		destination = string(name)
 	}
 	if destination == renewDestination {
+		s.settle()
 		return s.handleRenew(f)
 	}
 	p, bad := s.allow(OpSend, destination)
@@ -83,25 +84,14 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 
 // publish sends m on its way. The RECEIPT follows when it is stored as durably as it asked to be.
 func (s *session) publish(t target, m *store.Message, receiptID string) {
-	r := s.acks.open(receiptID)
 	switch {
+	case t.topic != "":
+		s.gather(t.topic, m, s.acks.open(receiptID))
 	case t.queue != "":
-		s.b.keep(t, m, s.whenStored(r))
-	case t.topic == "":
-		r.confirm()
+		s.settle()
+		s.b.keep(t, m, s.whenStored(s.acks.open(receiptID)))
 	default:
-		// Those who listen get it at once; the receipt waits for those who are to get it later.
-		if queues := s.b.topics.publish(t.topic, m, s); queues != nil {
-			if mutant.Is(mutant.TopicFirst) {
-				s.b.engine.Commit(copies(m, queues, nil), nil, nil)
-				r.confirm()
-				return
-			}
-			stored := s.whenStored(r)
-			s.b.engine.Commit(copies(m, queues, nil), nil, func(err error) { stored(false, err) })
-			return
-		}
-		r.confirm()
+		s.acks.open(receiptID).confirm()
 	}
 }
 

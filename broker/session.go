@@ -45,6 +45,7 @@ type session struct {
 	temps        map[string]*tempQueue
 	latest       *address                  // of the latest SEND: most name one destination again and again
 	silently     func(dup bool, err error) // storedSilently, made once
+	gathered     *gathered                 // topic messages sent and not delivered yet
 	expiring     int                       // place in the broker's expiry, see there; guarded by that
 
 	beat  heartBeat
@@ -75,8 +76,12 @@ func newSession(b *Broker, c Conn) *session {
 // run is the session's life, on the goroutine that called Serve.
 func (s *session) run() {
 	s.b.wheel.wake(s, s.limits.ConnectTime, false)
+	s.conn.OnWait(s.settle)
 	var e *ending
 	if bad := s.guard(func() { e = s.read() }); bad != nil {
+		e = bad
+	}
+	if bad := s.guard(s.settle); bad != nil {
 		e = bad
 	}
 	s.ending.CompareAndSwap(nil, e) // from here on nobody else's reason counts
@@ -99,8 +104,12 @@ func (s *session) read() *ending {
 			return readEnding(err, &f)
 		}
 		s.busy.Store(true)
+		if f.Command != frame.SEND {
+			s.settle()
+		}
 		e := s.handle(&f)
 		for wait := s.out.crowded(); wait != nil && s.ending.Load() == nil; wait = s.out.crowded() {
+			s.settle()
 			<-wait
 		}
 		s.busy.Store(false)
@@ -372,7 +381,10 @@ func (s *session) written(batch []outItem) {
 	freed, messages := 0, uint64(0)
 	for i := range batch {
 		it := &batch[i]
-		if it.m != nil {
+		switch {
+		case it.b != nil:
+			messages += uint64(len(it.b.ms))
+		case it.d != nil:
 			messages++
 		}
 		if it.d == nil || it.sub.mode != ackAuto {

@@ -82,8 +82,8 @@ type held struct {
 	unsent bool // never reached the wire: giving it back does not count as a delivery
 }
 
-// deliverTopic puts a message sent to name, a topic, into the session's outbox, or into the private queue.
-func (sub *subscription) deliverTopic(name string, m *store.Message, from *session) {
+// deliverTopic puts messages sent to name, a topic, into the session's outbox, or into the private queue.
+func (sub *subscription) deliverTopic(name string, b *burst, from *session, c *claims) {
 	if sub.gone.Load() || sub.noLocal && from == sub.s {
 		return
 	}
@@ -91,16 +91,17 @@ func (sub *subscription) deliverTopic(name string, m *store.Message, from *sessi
 		return
 	}
 	if sub.topic != "" {
-		sub.enqueue(m)
+		for _, m := range b.ms {
+			sub.enqueue(m)
+		}
 		return
 	}
-	if sub.s.out.putTopic(m, sub) {
+	if sub.s.out.putBurst(b, sub, c) {
 		sub.s.tooSlow(sub)
 	}
 }
 
-// appendAckID appends the ack header's value for a delivery. Nothing is held for topic messages:
-// the flusher numbers them as they go.
+// appendAckID appends the ack header's value for a delivery.
 func (sub *subscription) appendAckID(dst []byte, seq uint64) []byte {
 	dst = strconv.AppendUint(dst, sub.number, 10)
 	dst = append(dst, '-')

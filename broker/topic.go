@@ -3,8 +3,6 @@ package broker
 import (
 	"sync"
 	"sync/atomic"
-
-	"github.com/gudokmq/gudok/store"
 )
 
 // topics routes topic messages. A name that somebody subscribes to, or a pattern, has an
@@ -110,14 +108,20 @@ func (t *topics) unsubscribe(name string, wild bool, s *subscription) {
 	}
 }
 
-// publish delivers m to all who are subscribed to name, and returns the queues of durable
-// subscriptions, which the caller has to serve. from is the sender's session, or nil.
-func (t *topics) publish(name string, m *store.Message, from *session) (durable []string) {
+// publish delivers a burst to all who are subscribed to name, and returns the queues of durable
+// subscriptions, which the caller has to serve. from is the sender's session, or nil. The caller
+// flushes the claims that it gets; without c, goroutines do.
+func (t *topics) publish(name string, b *burst, from *session, c *claims) (durable []string) {
 	var few [8]*audience
-	for _, a := range t.audiences(name, few[:0]) {
+	all := t.audiences(name, few[:0])
+	for _, a := range all {
+		n := len(*a.snapshot.Load())
+		b.shared = b.shared || n > 1 || n > 0 && len(all) > 1
+	}
+	for _, a := range all {
 		for _, s := range *a.snapshot.Load() {
 			if s.durable == "" {
-				s.deliverTopic(name, m, from)
+				s.deliverTopic(name, b, from, c)
 			} else if !s.gone.Load() {
 				durable = append(durable, s.durable)
 			}

@@ -180,7 +180,7 @@ func (s *session) follow(tx *transaction) {
 	for _, x := range tx.sends {
 		switch {
 		case x.to.topic != "":
-			s.b.topics.publish(x.to.topic, x.m, s)
+			s.b.topics.publish(x.to.topic, newBurst(x.m), s, nil)
 		case x.to.engine != nil && x.to.engine != s.b.engine:
 			log := s.b.logStore("message not kept", x.to.queue)
 			s.b.keep(x.to, x.m, func(_ bool, err error) { log(err) })

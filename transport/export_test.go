@@ -44,3 +44,19 @@ func OfferOf(o Options, r *http.Request) (*broker.Offer, string) {
 
 // URL makes the address of a request.
 func URL(path, query string) *url.URL { return &url.URL{Path: path, RawQuery: query} }
+
+// Writable tells whether anything may be written to a connection now.
+func Writable(c broker.Conn) bool {
+	var s *socket
+	switch c := c.(type) {
+	case *wsConn:
+		s = &c.sock
+	case *tcpConn:
+		s = &c.sock
+	}
+	if !s.writeMu.TryLock() {
+		return false
+	}
+	s.writeMu.Unlock()
+	return true
+}

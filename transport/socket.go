@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/gudokmq/gudok/broker"
@@ -40,7 +41,15 @@ var past = time.Unix(1, 0)
 type socket struct {
 	// Static after construction.
 	nc        net.Conn
+	rc        syscall.RawConn // what can be tried without waiting; nil if nothing
 	frameTime time.Duration
+	onWait    func()                // called before waiting for bytes
+	readFD    func(fd uintptr) bool // reads from it
+
+	// Of the read under way, owned by the reader.
+	into   []byte
+	got    int
+	gotErr error
 
 	// Owned by the reader.
 	readErr  error     // what the network said last; final
@@ -61,10 +70,16 @@ type socket struct {
 	writeErr  error // the first failure; final, since half a batch may be out
 	closeSent bool  // a WebSocket close frame is out, nothing may follow
 	timed     bool  // nc has a write deadline
+
+	// begunWrite tells that writeMu is locked for the flusher, between a tryWrite that came to a part
+	// of its bytes and the write of the rest. Owned by the flusher.
+	begunWrite bool
 }
 
 func (s *socket) init(nc net.Conn, frameTime time.Duration) {
 	s.nc, s.frameTime = nc, frameTime
+	s.onWait = func() {}
+	s.openRaw(nc)
 	s.lastRead.Store(time.Now().UnixNano())
 }
 
@@ -83,7 +98,7 @@ func (s *socket) read(p []byte) (int, error) {
 		s.setReadDeadline(time.Time{})
 		s.armed = false
 	}
-	n, err := s.nc.Read(p)
+	n, err := s.readNow(p)
 	if mutant.Is(mutant.TruncatedTaken) && s.begun && errors.Is(err, io.EOF) {
 		clear(p)
 		n, err = len(p), nil
@@ -96,6 +111,21 @@ func (s *socket) read(p []byte) (int, error) {
 	return 0, err
 }
 
+// readNow reads what is there; if that is nothing it calls onWait and waits.
+func (s *socket) readNow(p []byte) (int, error) {
+	if s.rc == nil {
+		s.onWait()
+		return s.nc.Read(p)
+	}
+	s.into = p
+	err := s.rc.Read(s.readFD)
+	s.into = nil
+	if err != nil {
+		return 0, err
+	}
+	return s.got, s.gotErr
+}
+
 // readWithin is read with a bound of its own; timedOut tells that nothing came within d.
 func (s *socket) readWithin(p []byte, d time.Duration) (n int, timedOut bool) {
 	if s.readErr != nil {
@@ -106,6 +136,7 @@ func (s *socket) readWithin(p []byte, d time.Duration) (n int, timedOut bool) {
 		end = s.frameEnd
 	}
 	s.setReadDeadline(end)
+	s.onWait()
 	n, err := s.nc.Read(p)
 	switch {
 	case n > 0:
@@ -177,11 +208,9 @@ func (s *socket) write(p []byte, timeout time.Duration) error {
 }
 
 func (s *socket) writeLocked(p []byte, timeout time.Duration) error {
-	if s.writeErr != nil {
-		return s.writeErr
-	}
-	if s.closeSent {
-		return errClosing
+	n, err := s.tryLocked(p)
+	if err != nil || n == len(p) {
+		return err
 	}
 	if timeout > 0 {
 		s.nc.SetWriteDeadline(time.Now().Add(timeout))
@@ -190,10 +219,52 @@ func (s *socket) writeLocked(p []byte, timeout time.Duration) error {
 		s.nc.SetWriteDeadline(time.Time{})
 		s.timed = false
 	}
-	if _, err := s.nc.Write(p); err != nil {
+	if _, err := s.nc.Write(p[n:]); err != nil {
 		s.writeErr = fmt.Errorf("write: %w", err)
 	}
 	return s.writeErr
+}
+
+// tryLocked writes what the network takes at once, which may be nothing.
+func (s *socket) tryLocked(p []byte) (n int, err error) {
+	if s.writeErr != nil {
+		return 0, s.writeErr
+	}
+	if s.closeSent {
+		return 0, errClosing
+	}
+	if s.rc == nil {
+		return 0, nil
+	}
+	if n, err = writeNow(s.rc, p); err != nil {
+		s.writeErr = fmt.Errorf("write: %w", err)
+	}
+	return n, s.writeErr
+}
+
+// flushNow is broker.Conn's TryWrite.
+func (s *socket) flushNow(p []byte) (n int, err error) {
+	if s.rc == nil || !s.writeMu.TryLock() {
+		return 0, nil
+	}
+	n, err = s.tryLocked(p)
+	if n == 0 || n == len(p) || err != nil {
+		s.writeMu.Unlock()
+	} else {
+		s.begunWrite = true
+	}
+	return n, err
+}
+
+// flush is broker.Conn's Write.
+func (s *socket) flush(p []byte, timeout time.Duration) error {
+	if s.begunWrite {
+		s.begunWrite = false
+	} else {
+		s.writeMu.Lock()
+	}
+	defer s.writeMu.Unlock()
+	return s.writeLocked(p, timeout)
 }
 
 // writeClose writes a WebSocket close frame, the last frame, unless one is out.

@@ -78,6 +78,9 @@ func (c *tcpConn) Accepted(v stompframe.Version, l stompframe.Limits) { c.dec.Se
 // LastRead implements broker.Conn.
 func (c *tcpConn) LastRead() int64 { return c.sock.lastRead.Load() }
 
+// Envelope implements broker.Conn.
+func (c *tcpConn) Envelope() broker.Envelope { return broker.EnvelopeNone }
+
 // AppendFrame implements broker.Conn: TCP has no envelope.
 func (c *tcpConn) AppendFrame(dst, head, tail []byte, _ bool) []byte {
 	return append(append(dst, head...), tail...)
@@ -85,8 +88,14 @@ func (c *tcpConn) AppendFrame(dst, head, tail []byte, _ bool) []byte {
 
 // Write implements broker.Conn.
 func (c *tcpConn) Write(batch []byte, timeout time.Duration) error {
-	return c.sock.write(batch, timeout)
+	return c.sock.flush(batch, timeout)
 }
+
+// TryWrite implements broker.Conn.
+func (c *tcpConn) TryWrite(batch []byte) (int, error) { return c.sock.flushNow(batch) }
+
+// OnWait implements broker.Conn.
+func (c *tcpConn) OnWait(f func()) { c.sock.onWait = f }
 
 // Interrupt implements broker.Conn.
 func (c *tcpConn) Interrupt() { c.sock.interrupt() }

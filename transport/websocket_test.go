@@ -135,14 +135,36 @@ func TestTextBeforeTheClientSpoke(t *testing.T) {
 	receive(t, done)
 }
 
-// Data and the library's pongs share the connection without a mixed byte.
+// Data and the library's pongs share the connection without a mixed byte, whether data are written
+// waiting or as the network takes them.
 func TestPongsBesideData(t *testing.T) {
+	t.Run("write", func(t *testing.T) { pongsBesideData(t, 1, broker.Conn.Write) })
+	parts := 0
+	t.Run("try", func(t *testing.T) {
+		pongsBesideData(t, 200, func(c broker.Conn, batch []byte, timeout time.Duration) error {
+			n, err := c.TryWrite(batch)
+			if err != nil || n == len(batch) {
+				return err
+			}
+			parts++
+			if n > 0 && transport.Writable(c) {
+				t.Error("a pong could be written into the midst of a frame")
+			}
+			return c.Write(batch[n:], timeout)
+		})
+	})
+	if parts == 0 {
+		t.Error("every batch was written at once: nothing was tested")
+	}
+}
+
+func pongsBesideData(t *testing.T, swell int, write func(broker.Conn, []byte, time.Duration) error) {
 	const n = 2000
 	addr := serveWS(t, answerer(t, func(c broker.Conn) {
 		for i := range n {
 			batch := c.AppendFrame(nil, []byte("data "), fmt.Append(nil, i), true)
-			batch = c.AppendFrame(batch, []byte("more "), bytes.Repeat([]byte{'m'}, i%300), true)
-			if err := c.Write(batch, patience); err != nil {
+			batch = c.AppendFrame(batch, []byte("more "), bytes.Repeat([]byte{'m'}, i%300*swell), true)
+			if err := write(c, batch, patience); err != nil {
 				t.Error(err)
 				return
 			}
@@ -164,7 +186,7 @@ func TestPongsBesideData(t *testing.T) {
 			pings++
 		case m.first == text && m.payload == fmt.Sprint("data ", data):
 			data++
-		case m.first == text && m.payload == "more "+strings.Repeat("m", more%300):
+		case m.first == text && m.payload == "more "+strings.Repeat("m", more%300*swell):
 			more++
 		default:
 			t.Fatalf("after %d pings, %d, %d: %v", pings, data, more, m)

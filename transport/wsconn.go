@@ -311,6 +311,14 @@ func (c *wsConn) Accepted(v stompframe.Version, l stompframe.Limits) {
 // LastRead implements broker.Conn.
 func (c *wsConn) LastRead() int64 { return c.sock.lastRead.Load() }
 
+// Envelope implements broker.Conn.
+func (c *wsConn) Envelope() broker.Envelope {
+	if c.binary.Load() {
+		return broker.EnvelopeBinary
+	}
+	return broker.EnvelopeMessages
+}
+
 // AppendFrame implements broker.Conn: one frame of STOMP is one message of WebSocket.
 func (c *wsConn) AppendFrame(dst, head, tail []byte, text bool) []byte {
 	first := byte(wsBinary)
@@ -323,8 +331,14 @@ func (c *wsConn) AppendFrame(dst, head, tail []byte, text bool) []byte {
 
 // Write implements broker.Conn.
 func (c *wsConn) Write(batch []byte, timeout time.Duration) error {
-	return c.sock.write(batch, timeout)
+	return c.sock.flush(batch, timeout)
 }
+
+// TryWrite implements broker.Conn.
+func (c *wsConn) TryWrite(batch []byte) (int, error) { return c.sock.flushNow(batch) }
+
+// OnWait implements broker.Conn.
+func (c *wsConn) OnWait(f func()) { c.sock.onWait = f }
 
 // Interrupt implements broker.Conn.
 func (c *wsConn) Interrupt() { c.sock.interrupt() }

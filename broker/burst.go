@@ -1,0 +1,69 @@
+package broker
+
+import (
+	"bytes"
+	"sync"
+
+	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store"
+)
+
+// burst is topic messages of one sender, in order, that an audience gets together: one place in
+// each outbox, and one encoding for all subscribers who are to read the same bytes.
+type burst struct {
+	ms     []*store.Message
+	size   int64 // what it counts in an outbox
+	shared bool  // it has more than one receiver
+
+	mu    sync.Mutex // guards forms
+	forms []form
+}
+
+// form is a burst as frames for some of its receivers.
+type form struct {
+	prefix   []byte
+	version  stompframe.Version
+	envelope Envelope
+	bytes    []byte
+}
+
+// maxForms bounds what a burst holds in memory: receivers beyond have it encoded in their flusher's
+// buffer.
+const maxForms = 4
+
+func newBurst(ms ...*store.Message) *burst {
+	b := &burst{ms: ms}
+	for _, m := range ms {
+		b.size += weight(m)
+	}
+	return b
+}
+
+// weight is what a message counts in an outbox.
+func weight(m *store.Message) int64 { return int64(len(m.Data)) + 64 }
+
+// frames is the burst encoded for sub, shared with others, or nil if it is not to be shared.
+func (b *burst) frames(sub *subscription) []byte {
+	if !b.shared || sub.mode != ackAuto {
+		return nil
+	}
+	s := sub.s
+	envelope := s.conn.Envelope()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.forms {
+		f := &b.forms[i]
+		if f.envelope == envelope && f.version == s.version && bytes.Equal(f.prefix, sub.prefix) {
+			return f.bytes
+		}
+	}
+	if len(b.forms) == maxForms {
+		return nil
+	}
+	dst := make([]byte, 0, int(b.size)+len(b.ms)*(len(sub.prefix)-32))
+	for _, m := range b.ms {
+		dst = s.conn.AppendFrame(dst, sub.prefix, tail(m, s.version), m.Flags&flagText != 0)
+	}
+	b.forms = append(b.forms, form{sub.prefix, s.version, envelope, dst})
+	return dst
+}

@@ -1,0 +1,134 @@
+package broker
+
+import (
+	"sync"
+	"time"
+
+	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/mutant"
+)
+
+// What a session sends to topics is gathered while more frames of it are at hand, and delivered
+// before its reader waits for anything: so that subscribers get in one write what came in one read,
+// and get it from the reader itself, which wakes nobody.
+
+const (
+	gatherTime = time.Millisecond // a message is not held back for longer, even by the handling of the next
+	maxGather  = 1024             // messages
+	maxClaims  = 256              // outboxes written to by turns
+)
+
+// gathered is topic messages that a session has sent and nobody has got yet.
+type gathered struct {
+	sends  []topicSend
+	bytes  int64
+	since  time.Time // when the first came
+	claims claims
+}
+
+type topicSend struct {
+	topic string
+	m     *store.Message
+	r     *receipt
+}
+
+var gatherings = sync.Pool{New: func() any { return new(gathered) }}
+
+// gather takes a message for a topic.
+func (s *session) gather(topic string, m *store.Message, r *receipt) {
+	now := time.Now()
+	g := s.gathered
+	if g == nil {
+		g = gatherings.Get().(*gathered)
+		g.since = now
+		s.gathered = g
+	}
+	g.sends = append(g.sends, topicSend{topic, m, r})
+	g.bytes += weight(m)
+	if g.bytes >= batchBytes || len(g.sends) == maxGather || now.Sub(g.since) > gatherTime {
+		s.settle()
+	}
+}
+
+// settle delivers what has been gathered. The reader calls it before it waits for anything, and
+// before it handles a frame of another kind.
+func (s *session) settle() {
+	g := s.gathered
+	if g == nil {
+		return
+	}
+	s.gathered = nil
+	defer g.done()
+	for rest := g.sends; len(rest) > 0; {
+		n, size := 0, int64(0)
+		for n < len(rest) && rest[n].topic == rest[0].topic {
+			size += weight(rest[n].m)
+			if n > 0 && size > s.out.limit/fewWaiting {
+				break // an outbox takes so many bursts, however slow
+			}
+			n++
+		}
+		s.deliver(rest[:n], &g.claims)
+		rest = rest[n:]
+	}
+}
+
+// done writes what has been delivered and returns g to the pool.
+func (g *gathered) done() {
+	g.claims.flush()
+	clear(g.sends)
+	g.sends, g.bytes = g.sends[:0], 0
+	gatherings.Put(g)
+}
+
+// deliver gives messages to their topic, which is one for all of them. Those who listen get them at
+// once; a receipt waits for those who are to get its message later.
+func (s *session) deliver(sends []topicSend, c *claims) {
+	ms := make([]*store.Message, len(sends))
+	for i := range sends {
+		ms[i] = sends[i].m
+	}
+	queues := s.b.topics.publish(sends[0].topic, newBurst(ms...), s, c)
+	if queues != nil {
+		c.flush() // the store may make us wait
+	}
+	for _, p := range sends {
+		if queues == nil {
+			p.r.confirm()
+			continue
+		}
+		if mutant.Is(mutant.TopicFirst) {
+			s.b.engine.Commit(copies(p.m, queues, nil), nil, nil)
+			p.r.confirm()
+			continue
+		}
+		stored := s.whenStored(p.r)
+		s.b.engine.Commit(copies(p.m, queues, nil), nil, func(err error) { stored(false, err) })
+	}
+}
+
+// claims are outboxes whose flusher the holder has to be: soon, for they have no other.
+type claims struct{ list []*outbox }
+
+func (c *claims) add(o *outbox) {
+	c.list = append(c.list, o)
+	if len(c.list) == maxClaims {
+		c.flush()
+	}
+}
+
+// flush writes what waits in the outboxes claimed, as far as that needs no waiting.
+func (c *claims) flush() {
+	if len(c.list) == 0 {
+		return
+	}
+	w := batches.Get().(*batch)
+	for _, o := range c.list {
+		if !o.flushNow(w) {
+			w = batches.Get().(*batch)
+		}
+	}
+	batches.Put(w)
+	clear(c.list)
+	c.list = c.list[:0]
+}
