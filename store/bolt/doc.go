@@ -66,8 +66,8 @@
 //
 // # In memory
 //
-// The index is in memory, up to 60 bytes a message and a bit each in its commit; bodies only up to
-// Options.HotBytes. Others are read back by one goroutine, up to a megabyte ahead, which
+// The index is in memory, 17 bytes a message, more only of those that have times, and a bit each in
+// its commit; bodies only up to Options.HotBytes. Others are read back by one goroutine, up to a megabyte ahead, which
 // nobody but their queue waits for.
 //
 // # Damage

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/gudokmq/gudok/store"
 	"github.com/gudokmq/gudok/store/internal/queues"
 	"github.com/gudokmq/gudok/store/ledger"
 	"github.com/gudokmq/gudok/store/mutant"
@@ -136,8 +137,8 @@ func (e *Engine) restoreCommit(raw *bbolt.Bucket, no uint64, acks *bbolt.Bucket,
 		if mutant.Is(mutant.DelayForgotten) {
 			notBefore = 0
 		}
-		e.table.Restore(r.queue, ledger.Entry[queues.Item]{
-			Pos: r.pos, Value: queues.Item{At: place(no, i)}, Size: uint32(r.size()), Count: int(k.count),
+		e.table.Restore(r.queue, ledger.Entry[queues.Place, store.Message]{
+			Pos: r.pos, Value: place(no, i), Size: uint32(r.size()), Count: int(k.count),
 			Expires: r.expires, NotBefore: notBefore,
 		})
 	}

@@ -9,13 +9,13 @@ import (
 )
 
 // fill appends n messages of one byte each whose values are 1 to n.
-func fill(l *ledger.Ledger[int], n int) {
+func fill(l *ledger.Ledger[int, string], n int) {
 	for i := 1; i <= n; i++ {
-		l.Append(ledger.Entry[int]{Value: i, Size: 1}, 0)
+		l.Append(ledger.Entry[int, string]{Value: i, Size: 1}, 0)
 	}
 }
 
-func mustNext(t *testing.T, l *ledger.Ledger[int], now int64) ledger.Entry[int] {
+func mustNext(t *testing.T, l *ledger.Ledger[int, string], now int64) ledger.Entry[int, string] {
 	t.Helper()
 	e, ok := l.Next(now)
 	if !ok {
@@ -25,7 +25,7 @@ func mustNext(t *testing.T, l *ledger.Ledger[int], now int64) ledger.Entry[int] 
 }
 
 // drain lends out all that is ready and gives the values.
-func drain(l *ledger.Ledger[int], now int64) (vs []int) {
+func drain(l *ledger.Ledger[int, string], now int64) (vs []int) {
 	for {
 		e, ok := l.Next(now)
 		if !ok {
@@ -36,7 +36,7 @@ func drain(l *ledger.Ledger[int], now int64) (vs []int) {
 }
 
 func TestReturnedTakesItsOldPlace(t *testing.T) {
-	var l ledger.Ledger[int]
+	var l ledger.Ledger[int, string]
 	fill(&l, 200)
 	if got := drain(&l, 0); len(got) != 200 || !slices.IsSorted(got) {
 		t.Fatalf("first round: %v", got)
@@ -46,14 +46,14 @@ func TestReturnedTakesItsOldPlace(t *testing.T) {
 			t.Fatalf("Nack(%d) refused", pos)
 		}
 	}
-	l.Append(ledger.Entry[int]{Value: 201}, 0)
+	l.Append(ledger.Entry[int, string]{Value: 201}, 0)
 	if got, want := drain(&l, 0), []int{3, 70, 150, 201}; !slices.Equal(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}
 }
 
 func TestCount(t *testing.T) {
-	var l ledger.Ledger[int]
+	var l ledger.Ledger[int, string]
 	fill(&l, 1)
 	for _, step := range []struct {
 		back func(uint64) bool
@@ -76,9 +76,9 @@ func TestCount(t *testing.T) {
 }
 
 func TestJournalCountGoesOn(t *testing.T) {
-	var l ledger.Ledger[int]
-	l.Append(ledger.Entry[int]{Count: 4}, 0)
-	l.Append(ledger.Entry[int]{Count: 1 << 20}, 0)
+	var l ledger.Ledger[int, string]
+	l.Append(ledger.Entry[int, string]{Count: 4}, 0)
+	l.Append(ledger.Entry[int, string]{Count: 1 << 20}, 0)
 	if e := mustNext(t, &l, 0); e.Count != 5 {
 		t.Fatalf("count %d, want 5", e.Count)
 	}
@@ -88,7 +88,7 @@ func TestJournalCountGoesOn(t *testing.T) {
 }
 
 func TestSettlingTwiceIsRefused(t *testing.T) {
-	var l ledger.Ledger[int]
+	var l ledger.Ledger[int, string]
 	fill(&l, 2)
 	if _, ok := l.Ack(1); ok {
 		t.Fatal("Ack of a ready message")
@@ -106,10 +106,10 @@ func TestSettlingTwiceIsRefused(t *testing.T) {
 }
 
 func TestDelay(t *testing.T) {
-	var l ledger.Ledger[int]
-	l.Append(ledger.Entry[int]{Value: 1, NotBefore: 50}, 10)
-	l.Append(ledger.Entry[int]{Value: 2, NotBefore: 30}, 10)
-	l.Append(ledger.Entry[int]{Value: 3, NotBefore: 10}, 10)
+	var l ledger.Ledger[int, string]
+	l.Append(ledger.Entry[int, string]{Value: 1, NotBefore: 50}, 10)
+	l.Append(ledger.Entry[int, string]{Value: 2, NotBefore: 30}, 10)
+	l.Append(ledger.Entry[int, string]{Value: 3, NotBefore: 10}, 10)
 	if got := drain(&l, 29); !slices.Equal(got, []int{3}) {
 		t.Fatalf("at 29: %v", got)
 	}
@@ -126,10 +126,10 @@ func TestDelay(t *testing.T) {
 }
 
 func TestExpiredIsNeverLent(t *testing.T) {
-	var l ledger.Ledger[int]
-	l.Append(ledger.Entry[int]{Value: 1, Expires: 20}, 0)
-	l.Append(ledger.Entry[int]{Value: 2}, 0)
-	l.Append(ledger.Entry[int]{Value: 3, Expires: 15, NotBefore: 90}, 0)
+	var l ledger.Ledger[int, string]
+	l.Append(ledger.Entry[int, string]{Value: 1, Expires: 20}, 0)
+	l.Append(ledger.Entry[int, string]{Value: 2}, 0)
+	l.Append(ledger.Entry[int, string]{Value: 3, Expires: 15, NotBefore: 90}, 0)
 	if at, ok := l.NextWake(); !ok || at != 15 {
 		t.Fatalf("next wake %d %v, want 15", at, ok)
 	}
@@ -152,8 +152,8 @@ func TestExpiredIsNeverLent(t *testing.T) {
 }
 
 func TestHeldExpiresOnceItIsBack(t *testing.T) {
-	var l ledger.Ledger[int]
-	l.Append(ledger.Entry[int]{Expires: 20}, 0)
+	var l ledger.Ledger[int, string]
+	l.Append(ledger.Entry[int, string]{Expires: 20}, 0)
 	e := mustNext(t, &l, 19)
 	if _, ok := l.TakeExpired(30); ok {
 		t.Fatal("a message on loan was taken")
@@ -173,9 +173,9 @@ func TestHeldExpiresOnceItIsBack(t *testing.T) {
 // What came back and expired leaves nothing behind that disturbs the rest.
 func TestReturnedExpire(t *testing.T) {
 	const n = 1000
-	var l ledger.Ledger[int]
+	var l ledger.Ledger[int, string]
 	for i := range n {
-		e := ledger.Entry[int]{Value: i + 1}
+		e := ledger.Entry[int, string]{Value: i + 1}
 		if i%100 != 0 {
 			e.Expires = 50
 		}
@@ -204,7 +204,7 @@ func TestReturnedExpire(t *testing.T) {
 }
 
 func TestPurge(t *testing.T) {
-	var l ledger.Ledger[int]
+	var l ledger.Ledger[int, string]
 	fill(&l, 300)
 	for range 100 {
 		mustNext(t, &l, 0)
@@ -212,7 +212,7 @@ func TestPurge(t *testing.T) {
 	l.Nack(10, 0)
 	l.Nack(20, 1000)
 	var purged []int
-	if n := l.Purge(func(e ledger.Entry[int]) { purged = append(purged, e.Value) }); n != 202 || len(purged) != 202 {
+	if n := l.Purge(func(e ledger.Entry[int, string]) { purged = append(purged, e.Value) }); n != 202 || len(purged) != 202 {
 		t.Fatalf("purged %d, told of %d, want 202", n, len(purged))
 	}
 	if !slices.IsSorted(purged) {
@@ -222,39 +222,58 @@ func TestPurge(t *testing.T) {
 		t.Fatalf("counts %+v", c)
 	}
 	l.Release(50)
-	l.Append(ledger.Entry[int]{Value: 301}, 0)
+	l.Append(ledger.Entry[int, string]{Value: 301}, 0)
 	if got := drain(&l, 2000); !slices.Equal(got, []int{50, 301}) {
 		t.Fatalf("after the purge: %v", got)
 	}
 }
 
 func TestRangeBeginsAfterThePosition(t *testing.T) {
-	var l ledger.Ledger[int]
+	var l ledger.Ledger[int, string]
 	fill(&l, 200)
 	for range 130 {
 		l.Ack(mustNext(t, &l, 0).Pos)
 	}
 	mustNext(t, &l, 0)
 	var got []int
-	l.Range(0, func(e ledger.Entry[int]) bool { got = append(got, e.Value); return len(got) < 3 })
+	l.Range(0, func(e ledger.Entry[int, string]) bool { got = append(got, e.Value); return len(got) < 3 })
 	if !slices.Equal(got, []int{131, 132, 133}) {
 		t.Fatalf("from the front: %v", got)
 	}
 	got = nil
-	l.Range(198, func(e ledger.Entry[int]) bool { got = append(got, e.Value); return true })
+	l.Range(198, func(e ledger.Entry[int, string]) bool { got = append(got, e.Value); return true })
 	if !slices.Equal(got, []int{199, 200}) {
 		t.Fatalf("after 198: %v", got)
 	}
 }
 
 func TestSetChangesTheValue(t *testing.T) {
-	var l ledger.Ledger[int]
+	var l ledger.Ledger[int, string]
 	fill(&l, 1)
-	if !l.Set(1, 7) || l.Set(2, 7) {
+	body := "b"
+	if !l.Set(1, 7, &body) || l.Set(2, 7, nil) {
 		t.Fatal("Set")
 	}
-	if e, ok := l.Get(1); !ok || e.Value != 7 {
+	if e, ok := l.Get(1); !ok || e.Value != 7 || e.Body != &body {
 		t.Fatalf("Get: %+v %v", e, ok)
+	}
+}
+
+// Bodies that have left take no memory any more.
+func TestBodiesThatLeave(t *testing.T) {
+	const n = 100_000
+	use := heapUse(n, func() any {
+		l, body := new(ledger.Ledger[uint64, string]), "b"
+		for range n {
+			l.Append(ledger.Entry[uint64, string]{Body: &body}, 0)
+		}
+		for pos := uint64(1); pos <= n; pos++ {
+			l.Set(pos, pos, nil)
+		}
+		return l
+	})
+	if t.Logf("%.1f bytes per message", use); use > 20 {
+		t.Errorf("%.1f bytes per message, want at most 20", use)
 	}
 }
 
@@ -274,15 +293,15 @@ func TestIndexMemory(t *testing.T) {
 	const n = 1_000_000
 	for _, tc := range []struct {
 		name  string
-		entry ledger.Entry[*int]
+		entry ledger.Entry[uint64, string]
 		limit float64
 	}{
-		{"plain", ledger.Entry[*int]{}, 40},
-		{"expiring", ledger.Entry[*int]{Expires: 1}, 60},
-		{"delayed", ledger.Entry[*int]{NotBefore: 1}, 60},
+		{"plain", ledger.Entry[uint64, string]{}, 20},
+		{"expiring", ledger.Entry[uint64, string]{Expires: 1}, 60},
+		{"delayed", ledger.Entry[uint64, string]{NotBefore: 1}, 60},
 	} {
 		use := heapUse(n, func() any {
-			l := new(ledger.Ledger[*int])
+			l := new(ledger.Ledger[uint64, string])
 			for range n {
 				l.Append(tc.entry, 0)
 			}
@@ -300,11 +319,11 @@ func TestIndexMemory(t *testing.T) {
 func TestOldMessagePinsItsChunkOnly(t *testing.T) {
 	const n = 1_000_000
 	use := heapUse(1, func() any {
-		l := new(ledger.Ledger[*int])
-		l.Append(ledger.Entry[*int]{}, 0)
+		l := new(ledger.Ledger[uint64, string])
+		l.Append(ledger.Entry[uint64, string]{}, 0)
 		l.Next(0)
 		for range n {
-			l.Append(ledger.Entry[*int]{Expires: 1 << 40}, 0)
+			l.Append(ledger.Entry[uint64, string]{Expires: 1 << 40}, 0)
 			e, _ := l.Next(0)
 			l.Ack(e.Pos)
 		}
@@ -316,10 +335,10 @@ func TestOldMessagePinsItsChunkOnly(t *testing.T) {
 }
 
 func TestFIFOAllocatesNothing(t *testing.T) {
-	var l ledger.Ledger[int]
+	var l ledger.Ledger[int, string]
 	fill(&l, 100)
 	if avg := testing.AllocsPerRun(100_000, func() {
-		l.Append(ledger.Entry[int]{Size: 1}, 0)
+		l.Append(ledger.Entry[int, string]{Size: 1}, 0)
 		e, _ := l.Next(0)
 		l.Ack(e.Pos)
 	}); avg != 0 {

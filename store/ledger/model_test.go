@@ -13,7 +13,7 @@ import (
 type model map[uint64]*modelMessage
 
 type modelMessage struct {
-	ledger.Entry[int]
+	ledger.Entry[int, string]
 	held bool
 }
 
@@ -51,7 +51,7 @@ func (m model) next(now int64) uint64 {
 
 func TestLedgerAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var l ledger.Ledger[int]
+		var l ledger.Ledger[int, string]
 		m := model{}
 		now, tail := int64(1000), uint64(0)
 		later := rapid.Int64Range(-5, 30)
@@ -70,12 +70,15 @@ func TestLedgerAgainstModel(t *testing.T) {
 			return rapid.SampledFrom(held).Draw(t, "held")
 		}
 		appendOne := func(t *rapid.T) {
-			e := ledger.Entry[int]{Value: int(tail) + 1, Size: rapid.Uint32Range(0, 100).Draw(t, "size")}
+			e := ledger.Entry[int, string]{Value: int(tail) + 1, Size: rapid.Uint32Range(0, 100).Draw(t, "size")}
 			if rapid.IntRange(0, 3).Draw(t, "expires?") == 0 {
 				e.Expires = now + later.Draw(t, "expires")
 			}
 			if rapid.IntRange(0, 3).Draw(t, "delayed?") == 0 {
 				e.NotBefore = now + later.Draw(t, "notBefore")
+			}
+			if rapid.Bool().Draw(t, "body?") {
+				e.Body = new(string)
 			}
 			tail++
 			if pos := l.Append(e, now); pos != tail {
@@ -173,6 +176,20 @@ func TestLedgerAgainstModel(t *testing.T) {
 				}
 				m[got.Pos].held = true
 			},
+			"set": func(t *rapid.T) {
+				pos := pick(t)
+				e := m[pos]
+				var body *string
+				if rapid.Bool().Draw(t, "body?") {
+					body = new(string)
+				}
+				if l.Set(pos, int(pos)+7, body) != (e != nil) {
+					t.Fatalf("Set(%d)", pos)
+				}
+				if e != nil {
+					e.Value, e.Body = int(pos)+7, body
+				}
+			},
 			"time": func(t *rapid.T) { now += rapid.Int64Range(0, 20).Draw(t, "ms") },
 			"purge": func(t *rapid.T) {
 				if rapid.IntRange(0, 3).Draw(t, "really") != 0 {
@@ -185,7 +202,7 @@ func TestLedgerAgainstModel(t *testing.T) {
 						delete(m, pos)
 					}
 				}
-				n := l.Purge(func(e ledger.Entry[int]) { got = append(got, e.Pos) })
+				n := l.Purge(func(e ledger.Entry[int, string]) { got = append(got, e.Pos) })
 				if n != len(want) || !slices.Equal(got, want) {
 					t.Fatalf("purged %v, want %v", got, want)
 				}
@@ -196,7 +213,7 @@ func TestLedgerAgainstModel(t *testing.T) {
 }
 
 // compare checks all that can be seen from outside without changing anything.
-func compare(t *rapid.T, l *ledger.Ledger[int], m model, now int64) {
+func compare(t *rapid.T, l *ledger.Ledger[int, string], m model, now int64) {
 	l.Advance(now)
 	got, want := l.Counts(), m.counts(now)
 	// What Next has seen to be expired counts as held before it is taken.
@@ -204,8 +221,8 @@ func compare(t *rapid.T, l *ledger.Ledger[int], m model, now int64) {
 		t.Fatalf("counts %+v, want %+v", got, want)
 	}
 	positions := m.positions()
-	l.Range(0, func(e ledger.Entry[int]) bool {
-		if len(positions) == 0 || e.Pos != positions[0] || e.Value != m[e.Pos].Value {
+	l.Range(0, func(e ledger.Entry[int, string]) bool {
+		if len(positions) == 0 || e.Pos != positions[0] || e != m[e.Pos].Entry {
 			t.Fatalf("in the ledger: %+v, want position %v", e, positions)
 		}
 		positions = positions[1:]

@@ -133,7 +133,7 @@ func (t *Table) apply(ms []*store.Message, targets []*Queue, ds []*delivery, loc
 		d.queue.growth--
 		d.queue.swelling -= int64(e.Size)
 		bytes -= int64(e.Size)
-		journal = journal || e.Value.At != 0
+		journal = journal || e.Value != 0
 	}
 	full := false
 	for i, m := range ms {
@@ -179,8 +179,8 @@ func (t *Table) write(ms []*store.Message, targets []*Queue, held []*delivery, b
 	for _, d := range held {
 		e, _ := d.queue.ledger.Get(d.pos)
 		d.queue.lent += int64(e.Size)
-		if e.Value.At != 0 {
-			c.Acks = append(c.Acks, e.Value.At)
+		if e.Value != 0 {
+			c.Acks = append(c.Acks, e.Value)
 		}
 	}
 	for i, m := range ms {

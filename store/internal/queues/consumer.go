@@ -123,15 +123,15 @@ func (c *consumer) take() *delivery {
 	if !ok {
 		return nil
 	}
-	if entry.Value.M == nil {
+	if entry.Body == nil {
 		q.ledger.Release(entry.Pos)
 		q.fetching = true
-		q.table.opts.Journal.Fetch(q, entry.Pos, entry.Value.At)
+		q.table.opts.Journal.Fetch(q, entry.Pos, entry.Value)
 		return nil
 	}
 	c.credit--
-	if entry.Value.At != 0 {
+	if entry.Value != 0 {
 		q.reached(entry.Pos)
 	}
-	return &delivery{queue: q, message: entry.Value.M, pos: entry.Pos, count: uint16(entry.Count)}
+	return &delivery{queue: q, message: entry.Body, pos: entry.Pos, count: uint16(entry.Count)}
 }

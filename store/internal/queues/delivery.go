@@ -55,8 +55,8 @@ func (d *delivery) Ack(done func(error)) {
 // will run done. The caller holds q.mu.
 func (q *Queue) strike(pos uint64, done func(error)) (later bool, err error) {
 	if q.table.opts.Journal != nil {
-		if e, ok := q.ledger.Get(pos); ok && e.Value.At != 0 {
-			if err := q.table.opts.Journal.Ack(e.Value.At, done); err != nil {
+		if e, ok := q.ledger.Get(pos); ok && e.Value != 0 {
+			if err := q.table.opts.Journal.Ack(e.Value, done); err != nil {
 				return false, err
 			}
 			later = true
@@ -81,8 +81,8 @@ func (d *delivery) Nack(delay time.Duration, done func(error)) {
 		until = milliAfter(q.table.opts.Now().Add(delay))
 	}
 	later := false
-	if e, ok := q.ledger.Get(d.pos); ok && e.Value.At != 0 {
-		err = q.table.opts.Journal.Nack(e.Value.At, e.Count, until, done)
+	if e, ok := q.ledger.Get(d.pos); ok && e.Value != 0 {
+		err = q.table.opts.Journal.Nack(e.Value, e.Count, until, done)
 		later = err == nil
 	}
 	if err == nil {

@@ -13,7 +13,7 @@ type Place uint64
 // Pending is set in the place of a message that the journal has not written yet.
 const Pending Place = 1 << 63
 
-// Item is what a ledger carries for a message.
+// Item is what a ledger carries for a message: its body and its value.
 type Item struct {
 	// M is the message; nil while its body is in the journal only.
 	M *store.Message
@@ -73,12 +73,12 @@ func (q *Queue) Settled(ps []Body) {
 			}
 			continue
 		}
-		item := Item{M: e.Value.M, At: ps[i].At}
+		item := Item{M: e.Body, At: ps[i].At}
 		if item.M != nil && !q.table.roomy(q.consumer != nil) {
 			item.M = nil
 			q.heat(-int64(e.Size))
 		}
-		q.ledger.Set(e.Pos, item)
+		q.ledger.Set(e.Pos, item.At, item.M)
 	}
 }
 
@@ -119,7 +119,7 @@ func (q *Queue) Failed(pos uint64) {
 	}
 	q.heat(-int64(e.Size))
 	q.table.transient.Add(int64(e.Size))
-	q.ledger.Set(pos, Item{M: e.Value.M})
+	q.ledger.Set(pos, 0, e.Body)
 }
 
 // Install puts bodies back that Fetch asked for, where the ledger still says that they are at that
@@ -130,13 +130,13 @@ func (q *Queue) Install(bodies []Body, fetched bool) {
 	for _, b := range bodies {
 		e, ok := q.ledger.Get(b.Pos)
 		switch {
-		case !ok || q.dead || e.Value.M != nil || e.Value.At != b.At:
+		case !ok || q.dead || e.Body != nil || e.Value != b.At:
 		case b.M == nil:
 			if e, ok := q.ledger.Remove(b.Pos); ok {
 				q.gone(e)
 			}
 		default:
-			q.ledger.Set(b.Pos, b.Item)
+			q.ledger.Set(b.Pos, b.At, b.M)
 			q.heat(int64(e.Size))
 		}
 	}
@@ -154,8 +154,8 @@ func (q *Queue) Install(bodies []Body, fetched bool) {
 func (q *Queue) Replace(pos uint64, old, at Place) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if e, ok := q.ledger.Get(pos); ok && !q.dead && e.Value.At == old {
-		q.ledger.Set(pos, Item{M: e.Value.M, At: at})
+	if e, ok := q.ledger.Get(pos); ok && !q.dead && e.Value == old {
+		q.ledger.Set(pos, at, e.Body)
 	}
 }
 
@@ -169,8 +169,8 @@ func (q *Queue) Cold(pos uint64, n int) []Body {
 	var cold []Body
 	looked := 0
 	q.ledger.Range(pos-1, func(e entry) bool {
-		if looked++; e.Value.M == nil {
-			cold = append(cold, Body{Pos: e.Pos, Item: e.Value})
+		if looked++; e.Body == nil {
+			cold = append(cold, Body{Pos: e.Pos, Item: itemOf(e)})
 		}
 		return len(cold) < n && looked < 4*n
 	})
@@ -248,13 +248,13 @@ func (q *Queue) load(pos uint64, at Place) *store.Message {
 		q.mu.Lock()
 		e, ok := q.ledger.Get(pos)
 		q.mu.Unlock()
-		if !ok || e.Value.M == nil && e.Value.At == at {
+		if !ok || e.Body == nil && e.Value == at {
 			return nil
 		}
-		if e.Value.M != nil {
-			return e.Value.M
+		if e.Body != nil {
+			return e.Body
 		}
-		at = e.Value.At
+		at = e.Value
 	}
 	return nil
 }

@@ -131,7 +131,7 @@ func (t *Table) tend(q *Queue, now int64) {
 			_, _ = q.strike(entry.Pos, nil) // a journal that fails says so itself
 			continue
 		}
-		letters = append(letters, &delivery{queue: q, message: entry.Value.M, pos: entry.Pos, count: uint16(entry.Count)})
+		letters = append(letters, &delivery{queue: q, message: entry.Body, pos: entry.Pos, count: uint16(entry.Count)})
 	}
 	pump := q.deliverable()
 	q.unlock()
@@ -143,7 +143,7 @@ func (t *Table) tend(q *Queue, now int64) {
 			q.mu.Lock()
 			entry, _ := q.ledger.Get(d.pos)
 			q.mu.Unlock()
-			if d.message = q.load(d.pos, entry.Value.At); d.message == nil {
+			if d.message = q.load(d.pos, entry.Value); d.message == nil {
 				d.Ack(nil) // it has gone, or it is damaged and the journal has said so
 				continue
 			}

@@ -12,7 +12,9 @@ import (
 )
 
 // entry is a message as a queue's ledger knows it.
-type entry = ledger.Entry[Item]
+type entry = ledger.Entry[Place, store.Message]
+
+func itemOf(e entry) Item { return Item{M: e.Body, At: e.Value} }
 
 // Queue is one queue from its first message or consumer until it has neither. Then it is dead
 // for ever: a later queue of the same name is another one.
@@ -24,7 +26,7 @@ type Queue struct {
 	bounds store.Bounds
 
 	mu       sync.Mutex
-	ledger   ledger.Ledger[Item]
+	ledger   ledger.Ledger[Place, store.Message]
 	consumer *consumer
 	dead     bool
 	fetching bool   // the journal is reading the next body
@@ -91,7 +93,7 @@ func (q *Queue) insert(pos uint64, item Item) {
 		now = q.table.now()
 	}
 	q.ledger.Insert(entry{
-		Pos: pos, Value: item, Size: uint32(m.Size()), Expires: m.Expires, NotBefore: m.NotBefore,
+		Pos: pos, Value: item.At, Body: item.M, Size: uint32(m.Size()), Expires: m.Expires, NotBefore: m.NotBefore,
 	}, now)
 	if q.table.opts.Journal == nil {
 		return
@@ -102,7 +104,7 @@ func (q *Queue) insert(pos uint64, item Item) {
 	case item.At&Pending != 0 || q.table.roomy(q.consumer != nil):
 		q.heat(int64(m.Size()))
 	default:
-		q.ledger.Set(pos, Item{At: item.At})
+		q.ledger.Set(pos, item.At, nil)
 	}
 }
 
@@ -128,9 +130,9 @@ func (q *Queue) cool(e entry) {
 	if q.table.opts.Journal == nil {
 		return
 	}
-	if e.Value.At == 0 {
+	if e.Value == 0 {
 		q.table.transient.Add(-int64(e.Size))
-	} else if e.Value.M != nil {
+	} else if e.Body != nil {
 		q.heat(-int64(e.Size))
 	}
 }
@@ -183,7 +185,7 @@ func (q *Queue) empty() {
 	if q.table.opts.Journal != nil {
 		var transient int64
 		q.ledger.Range(0, func(e entry) bool {
-			if e.Value.At == 0 {
+			if e.Value == 0 {
 				transient += int64(e.Size)
 			}
 			return true
@@ -202,7 +204,7 @@ func (q *Queue) insertLate(clash func(*Queue, Place)) {
 	late := slices.SortedFunc(maps.Values(q.late), func(a, b entry) int { return cmp.Compare(a.Pos, b.Pos) })
 	q.late = nil
 	now := q.table.now()
-	var sorted ledger.Ledger[Item]
+	var sorted ledger.Ledger[Place, store.Message]
 	q.ledger.Range(0, func(e entry) bool {
 		for len(late) > 0 && late[0].Pos < e.Pos {
 			sorted.Insert(late[0], now)
@@ -210,7 +212,7 @@ func (q *Queue) insertLate(clash func(*Queue, Place)) {
 		}
 		if len(late) > 0 && late[0].Pos == e.Pos {
 			q.table.reserve(-int64(late[0].Size))
-			clash(q, late[0].Value.At)
+			clash(q, late[0].Value)
 			late = late[1:]
 		}
 		sorted.Insert(e, now)
@@ -235,8 +237,8 @@ func (t *Table) Browse(name string, after uint64, limit int) ([]*store.Message, 
 	var cold []Body
 	found := make([]Body, 0, min(limit, q.ledger.Len()))
 	q.ledger.Range(after, func(e entry) bool {
-		found, after = append(found, Body{Pos: e.Pos, Item: e.Value}), e.Pos
-		if e.Value.M == nil {
+		found, after = append(found, Body{Pos: e.Pos, Item: itemOf(e)}), e.Pos
+		if e.Body == nil {
 			cold = append(cold, found[len(found)-1])
 		}
 		return len(found) < limit
@@ -301,8 +303,8 @@ func (t *Table) purge(name string, done func(n int, err error)) (n int, later bo
 func (q *Queue) purgeDurable() (places []Place, n int) {
 	n = q.ledger.Purge(func(e entry) {
 		q.cool(e)
-		if e.Value.At != 0 {
-			places = append(places, e.Value.At)
+		if e.Value != 0 {
+			places = append(places, e.Value)
 		}
 	})
 	return places, n
@@ -336,8 +338,8 @@ func (t *Table) DropBy(name string, strike func([]Place) (later bool, err error)
 	if q != nil {
 		if t.opts.Journal != nil {
 			q.ledger.Range(0, func(e entry) bool {
-				if e.Value.At != 0 {
-					places = append(places, e.Value.At)
+				if e.Value != 0 {
+					places = append(places, e.Value)
 				}
 				return true
 			})
