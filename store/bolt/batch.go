@@ -12,6 +12,7 @@ type batch struct {
 	no   uint64
 	base uint64 // the number of ops[0]
 	ops  []op
+	acks []queues.Place // as journal.acks
 
 	// The commit's records, and what they are about.
 	records []record
@@ -66,7 +67,7 @@ func (b *batch) resolve(o *op) {
 func (j *journal) seal(no uint64) *batch {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if len(j.input) == 0 {
+	if len(j.input)+len(j.acks) == 0 {
 		return nil
 	}
 	n, messages, bytes, most := 0, 0, 0, batchBytes
@@ -103,10 +104,13 @@ func (j *journal) seal(no uint64) *batch {
 		messages += added
 		n++
 	}
-	b := &batch{no: no, base: j.base, ops: j.input[:n]}
-	rest := append(j.spare[:0], j.input[n:]...)
-	clear(j.input[n:])
-	j.input, j.spare = rest, nil
+	b := &batch{no: no, base: j.base, ops: j.input[:n], acks: j.acks}
+	j.acks, j.gone = j.gone[:0], nil
+	if n > 0 {
+		rest := append(j.spare[:0], j.input[n:]...)
+		clear(j.input[n:])
+		j.input, j.spare = rest, nil
+	}
 	j.base += uint64(n)
 	b.number()
 	for i := range j.input {
@@ -123,6 +127,18 @@ func (j *journal) recycle(ops []op) {
 	j.mu.Lock()
 	if cap(ops) > cap(j.spare) && cap(ops) <= 4*batchOps {
 		j.spare = ops[:0]
+	}
+	j.mu.Unlock()
+}
+
+// recycleAcks is recycle for a batch's acks.
+func (j *journal) recycleAcks(acks []queues.Place) {
+	if cap(acks) > 4*batchOps {
+		return
+	}
+	j.mu.Lock()
+	if cap(acks) > cap(j.gone) {
+		j.gone = acks[:0]
 	}
 	j.mu.Unlock()
 }

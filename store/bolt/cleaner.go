@@ -201,6 +201,9 @@ func (c *committer) forward(b *batch) {
 	}
 	c.j.mu.Lock()
 	defer c.j.mu.Unlock()
+	for i := range c.j.acks {
+		swap(&c.j.acks[i])
+	}
 	for i := range c.j.input {
 		o := &c.j.input[i]
 		swap(&o.at)

@@ -33,6 +33,7 @@ type committer struct {
 	bound    map[string]uint64 // the sum of each binding
 	manifest manifest
 	written  manifest   // as it is in the file
+	number   uint64     // of the latest batch; that of one that failed is not used again
 	dirty    []*bucket  // marks to be written
 	binds    []*binding // to be written
 	reaches  []reach    // to be written
@@ -55,7 +56,8 @@ func (c *committer) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		if b := c.j.seal(c.manifest.last + 1); b != nil {
+		if b := c.j.seal(max(c.manifest.last, c.number) + 1); b != nil {
+			c.number = b.no
 			c.commit(b)
 			continue
 		}
@@ -63,7 +65,7 @@ func (c *committer) run() {
 			c.retry()
 		}
 		c.j.mu.Lock()
-		ended := c.j.closing && len(c.j.input) == 0
+		ended := c.j.closing && len(c.j.input)+len(c.j.acks) == 0
 		c.j.mu.Unlock()
 		if ended {
 			c.giveUp(c.j.Err())
@@ -151,6 +153,7 @@ func (c *committer) commit(b *batch) {
 		c.refuse(b, c.j.Err())
 	}
 	c.sealed()
+	c.j.recycleAcks(b.acks)
 	c.bufs.keep(b)
 }
 
@@ -175,6 +178,11 @@ func (c *committer) strike(b *batch) (struck []queues.Place) {
 			}
 			bk.nack(indexOf(o.at), nack{o.count, o.until})
 			c.mark(bk)
+		}
+	}
+	if !mutant.Is(mutant.AckForgotten) {
+		for _, at := range b.acks {
+			c.ack(at)
 		}
 	}
 	for i := range b.ops {
@@ -446,6 +454,9 @@ func (c *committer) withdraw(b *batch, struck []queues.Place, err error) {
 		default:
 			c.owed = append(c.owed, *o)
 		}
+	}
+	if len(b.acks) > 0 && len(c.owed) == 0 {
+		c.owed = append(c.owed, op{}) // nobody waits for them, but they are owed all the same
 	}
 	c.answer.put(failed)
 	c.retry()

@@ -66,9 +66,11 @@ type journal struct {
 	mu       sync.Mutex
 	room     sync.Cond // the window has room, or the journal has ended
 	input    []op
-	base     uint64 // the number of input[0]
-	spare    []op   // for the next input
-	messages int    // in input, likewise bytes
+	base     uint64         // the number of input[0]
+	spare    []op           // for the next input
+	acks     []queues.Place // acknowledged, and nobody waits to be told: apart, since a slow disk leaves many
+	gone     []queues.Place // for the next acks
+	messages int            // in input, likewise bytes
 	bytes    int
 	writing  *batch // sealed; the ledgers still give its messages pending places
 	closing  bool
@@ -180,11 +182,21 @@ func (j *journal) Ack(at queues.Place, done func(error)) error {
 	if err := j.refusal(); err != nil {
 		return err
 	}
-	if o := j.queued(at); o != nil {
+	o := j.queued(at)
+	if o != nil {
 		o.skip = true
-		j.put(op{kind: opAnswer, done: done})
 	} else {
-		j.put(op{kind: opAck, at: j.settle(at), done: done})
+		at = j.settle(at)
+	}
+	switch {
+	case o == nil && done == nil:
+		if j.acks = append(j.acks, at); len(j.acks) == 1 {
+			j.kick()
+		}
+	case o == nil:
+		j.put(op{kind: opAck, at: at, done: done})
+	case done != nil:
+		j.put(op{kind: opAnswer, done: done})
 	}
 	return nil
 }
