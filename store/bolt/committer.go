@@ -33,7 +33,7 @@ type committer struct {
 	bound    map[string]uint64 // the sum of each binding
 	manifest manifest
 	written  manifest   // as it is in the file
-	number   uint64     // of the latest batch; that of one that failed is not used again
+	failed   uint64     // the number of the latest commit that failed, which is not used again
 	dirty    []*bucket  // marks to be written
 	binds    []*binding // to be written
 	reaches  []reach    // to be written
@@ -56,8 +56,7 @@ func (c *committer) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		if b := c.j.seal(max(c.manifest.last, c.number) + 1); b != nil {
-			c.number = b.no
+		if b := c.j.seal(max(c.manifest.last, c.failed) + 1); b != nil {
 			c.commit(b)
 			continue
 		}
@@ -147,6 +146,7 @@ func (c *committer) commit(b *batch) {
 		}
 	case errors.Is(err, store.ErrFull):
 		c.tooFull(err)
+		c.failed = b.no
 		c.withdraw(b, struck, err)
 	default:
 		c.fail(err)
