@@ -161,7 +161,7 @@ func (f *benchFlags) traffic(fs *flag.FlagSet) {
 	fs.Float64Var(&f.Rate, "rate", f.Rate, "messages per second of all publishers; 0: saturated")
 	fs.IntVar(&f.Batch, "batch", 0, "frames a saturating publisher puts into one write at most; 0: 16")
 	fs.IntVar(&f.Window, "window", 0, "messages publishers may be ahead of the slowest subscriber;\n"+
-		"0: 1000 or 512 KiB, whichever is less, and with -rate no bound")
+		"0: 1000, 512 KiB or a million deliveries, whichever is least, and with -rate no bound")
 	fs.IntVar(&f.Receipts, "receipts", f.Receipts, "receipts a publisher may wait for; 0: none asked")
 	fs.StringVar(&f.Destination, "destination", "", "topic or queue (default a fresh name)")
 	fs.Int64Var(&f.Count, "count", 0, "messages to publish at most; 0: only -duration ends it")

@@ -138,7 +138,7 @@ func startCentrifugo(ctx context.Context, dir string, p *peer) (*process, error)
 	}
 	p.ws = "centrifugo+ws://127.0.0.1:" + ports[0] + "/connection/websocket"
 	text := fmt.Sprintf(`{"client_insecure": true, "address": "127.0.0.1", "port": %q, "log_level": "error", "ping_interval": "10s",
-"pong_timeout": "8s", "client_channel_limit": 20000, "websocket_message_size_limit": 1048576, "websocket_use_write_buffer_pool": true}`, ports[0])
+"pong_timeout": "8s", "websocket_write_timeout": "10s", "client_channel_limit": 20000, "websocket_message_size_limit": 1048576, "websocket_use_write_buffer_pool": true}`, ports[0])
 	return startBuilt(ctx, dir, "centrifugo", "config.json", text, []string{"-c", "config.json"}, "127.0.0.1:"+ports[0])
 }
 

@@ -110,7 +110,7 @@ func trials() []trial {
 		{queues, "1 → 1, ack auto", "queue -persistent=false -ack auto -duration %s", stompOnly, "", false},
 	}
 	for _, n := range []int{10, 30, 100, 300, 1000, 3000, 10000} {
-		ts = append(ts, trial{growth, fmt.Sprintf("subscribers: %d", n), fmt.Sprintf("fanout -subs %d -duration 3s", n), quick, "", false})
+		ts = append(ts, trial{growth, fmt.Sprintf("subscribers: %d", n), fmt.Sprintf("fanout -subs %d -duration 3s -drain 15s", n), quick, "", false})
 	}
 	for _, n := range []int{10, 100, 1000, 10000, 100000} {
 		ts = append(ts, trial{growth, fmt.Sprintf("topics: %d", n), fmt.Sprintf("fanout -topics %d -duration %%s", n), quick, "", false})

@@ -2,7 +2,7 @@ package load
 
 import (
 	"context"
-	"sync/atomic"
+	"math"
 )
 
 // Fanout publishes to one topic with many subscribers, or to many topics in turn. The report is of use even with an error,
@@ -27,19 +27,17 @@ func Fanout(ctx context.Context, o Options) (Report, error) {
 		r.subs = append(r.subs, newReceiver(r, o, i))
 	}
 	r.gate = newGate(int64(o.Window), func() int64 {
-		low := r.subs[0].count.Load()
-		for _, s := range r.subs[1:] {
-			low = min(low, s.count.Load())
+		low := int64(math.MaxInt64)
+		for _, s := range r.subs {
+			if s.mine > 0 {
+				low = min(low, s.reach(s.count.Load()))
+			}
 		}
 		return low
 	})
 	if o.Topics > 0 {
-		var total atomic.Int64
-		fan := int64(o.spread().fan)
-		r.gate = newGate(int64(o.Window)*fan, total.Load)
-		r.gate.each = fan
-		for _, s := range r.subs {
-			s.total = &total
+		for i, s := range r.subs {
+			s.of, s.mine = int64(o.Topics), int64(len(o.spread().names("", i)))
 		}
 	}
 	for i := range o.Pubs {

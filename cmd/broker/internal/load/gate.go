@@ -11,7 +11,6 @@ type gate struct {
 	window int64
 	slack  int64        // how far below the window a sender that had to wait lets it fall
 	low    func() int64 // what the slowest receiver has got
-	each   int64        // what one message counts for
 
 	need atomic.Int64  // what a waiting sender waits for; 0: nobody waits
 	wake chan struct{} // capacity 1
@@ -21,7 +20,7 @@ type gate struct {
 }
 
 func newGate(window int64, low func() int64) *gate {
-	return &gate{window: window, slack: window / 4, low: low, each: 1, wake: make(chan struct{}, 1)}
+	return &gate{window: window, slack: window / 4, low: low, wake: make(chan struct{}, 1)}
 }
 
 // acquire waits until n more messages fit into the window; false if ctx ended first. A sender
@@ -29,7 +28,6 @@ func newGate(window int64, low func() int64) *gate {
 func (g *gate) acquire(ctx context.Context, n int64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n *= g.each
 	floor := g.sent + n - g.window
 	if g.low() < floor {
 		floor = min(floor+g.slack, g.sent)

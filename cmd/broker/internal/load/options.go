@@ -30,8 +30,8 @@ type Options struct {
 	// Batch is how many SEND frames a saturating publisher puts into one write at most; 0: 16.
 	Batch int
 	// Window is how many messages publishers may be ahead of the slowest subscriber (of all
-	// acknowledgements in a queue); 0: 1,000 messages or 512 KiB, whichever is less, and with Rate
-	// whatever it takes.
+	// acknowledgements in a queue); 0: 1,000 messages, 512 KiB or a million deliveries, whichever is
+	// least, and with Rate whatever it takes.
 	Window int
 	// Receipts is how many unanswered receipts a publisher may have; 0: it asks for none.
 	Receipts int
@@ -87,7 +87,7 @@ func (o Options) check(prefix string) (Options, error) {
 	o.held = o.held || o.Rate == 0 || o.Window > 0
 	o.Drain = or(o.Drain, 3*time.Second)
 	o.Batch = or(o.Batch, 16)
-	o.Window = or(o.Window, max(16, min(1000, 512<<10/(o.Size+256))))
+	o.Window = or(o.Window, max(16, min(1000, 512<<10/(o.Size+256), 1_000_000/max(1, o.Subs))))
 	switch {
 	case o.Duration <= 0 || o.Duration+o.Warmup > maxDuration:
 		return o, fmt.Errorf("duration must be above 0 and, with warm-up, at most %v", maxDuration)
