@@ -79,8 +79,8 @@ func (t theme) lattice(p *plot.Plot) {
 }
 
 // bars plots horizontal bars, one for each series in each group, over a logarithmic axis that begins at
-// floor, with its figure behind each bar. Groups and series come from top to bottom.
-func (t theme) bars(title, unit string, groups []string, names []string, floor float64, value func(group, name string) (float64, bool)) *plot.Plot {
+// floor and leaves room on the right, with its figure behind each bar. Groups and series come from top to bottom.
+func (t theme) bars(title, unit string, groups []string, names []string, floor, room float64, value func(group, name string) (float64, bool)) *plot.Plot {
 	p := t.blank(title)
 	p.X.Label.Text = unit
 	width := vg.Length(150) / vg.Length(len(groups)*len(names)+len(groups))
@@ -124,7 +124,7 @@ func (t theme) bars(title, unit string, groups []string, names []string, floor f
 		ticks = append(ticks, plot.Tick{Value: e - math.Log10(floor), Label: tidyTick(math.Round(math.Pow(10, e)*1e6) / 1e6)})
 	}
 	p.X.Tick.Marker = ticks
-	p.X.Min, p.X.Max = 0, math.Log10(most/floor)*1.25
+	p.X.Min, p.X.Max = 0, math.Log10(most/floor)*room
 	p.Y.Min, p.Y.Max = -0.55, float64(len(groups))-0.45
 	var rows plot.ConstantTicks
 	for g, group := range groups {
@@ -146,7 +146,7 @@ func fanout(d data, t theme) [][]*plot.Plot {
 			names = append(names, name)
 		}
 	}
-	p := t.bars("Broker CPU for each delivered message", "µs, logarithmic: shorter is better", groups, names, 0.01,
+	p := t.bars("Broker CPU for each delivered message", "µs, logarithmic: shorter is better", groups, names, 0.01, 1.3,
 		func(group, name string) (float64, bool) { return d.median(fanouts, group, name, "broker_cpu_us") })
 	p.Legend.Top = true
 	return [][]*plot.Plot{{p}}
@@ -246,27 +246,26 @@ func polling(d data, t theme) [][]*plot.Plot {
 	if len(groups) == 0 {
 		return nil
 	}
-	chart := func(title, unit, path string, floor, scale float64) *plot.Plot {
-		p := t.bars(title, unit, groups, names, floor, func(group, name string) (float64, bool) {
+	chart := func(title, unit, path string, floor, room, scale float64) *plot.Plot {
+		return t.bars(title, unit, groups, names, floor, room, func(group, name string) (float64, bool) {
 			v, ok := d.median(feeds, group, name, path)
+			if path == "bytes" {
+				in, known := d.median(feeds, group, name, "bytes_received")
+				out, _ := d.median(feeds, group, name, "bytes_sent")
+				v, ok = in+out, known
+			}
 			return v * scale, ok
 		})
+	}
+	p50 := chart("Delay, median", "ms, logarithmic", "latency.p50_us", 0.1, 1.9, 0.001)
+	p50.Legend.Top = true
+	rest := []*plot.Plot{
+		chart("Delay, p99", "ms, logarithmic", "latency.p99_us", 0.1, 1.2, 0.001),
+		chart("Server CPU", "% of a core, logarithmic", "broker_cpu_percent", 0.1, 1.2, 1),
+		chart("Bytes for each message", "at a client's socket, both ways, logarithmic", "bytes", 50, 1.2, 1),
+	}
+	for _, p := range rest {
 		p.Legend = plot.NewLegend()
-		return p
 	}
-	bytes := t.bars("Bytes for each message", "at a client's socket, both ways", groups, names, 50, func(group, name string) (float64, bool) {
-		in, ok := d.median(feeds, group, name, "bytes_received")
-		out, _ := d.median(feeds, group, name, "bytes_sent")
-		return in + out, ok
-	})
-	bytes.Legend = plot.NewLegend()
-	p99 := t.bars("Delay, p99", "ms, logarithmic", groups, names, 0.1, func(group, name string) (float64, bool) {
-		v, ok := d.median(feeds, group, name, "latency.p99_us")
-		return v / 1000, ok
-	})
-	p99.Legend.Top = true
-	return [][]*plot.Plot{
-		{chart("Delay, median", "ms, logarithmic", "latency.p50_us", 0.1, 0.001), p99},
-		{chart("Server CPU", "% of a core, logarithmic", "broker_cpu_percent", 0.1, 1), bytes},
-	}
+	return [][]*plot.Plot{{p50, rest[0]}, {rest[1], rest[2]}}
 }
