@@ -226,17 +226,3 @@ func TestV23VerifiersAreFew(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkWrongPassword(b *testing.B) { benchmarkLogin(b, "bea") }
-func BenchmarkStranger(b *testing.B)      { benchmarkLogin(b, "eve") }
-
-// benchmarkLogin compares what a wrong login costs: both must take the same time.
-func benchmarkLogin(b *testing.B, login string) {
-	p, err := auth.New([]auth.User{{Name: "bea", PasswordHash: bcryptSecret}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		_, _ = p.Authenticate(b.Context(), broker.Credentials{Login: login, Passcode: "guess"})
-	}
-}

@@ -61,3 +61,22 @@ func TestReadmeRules(t *testing.T) {
 		t.Errorf("exit %d", code)
 	}
 }
+
+// The example of logins in the README passes the check, with a certificate where it names one.
+func TestReadmeLogins(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(text), "\n## Who may connect\n")
+	_, example, found2 := strings.Cut(section, "```yaml\n")
+	example, _, found3 := strings.Cut(example, "```\n")
+	if !found || !found2 || !found3 {
+		t.Fatal("the README has no example of logins")
+	}
+	cert, key := certificate(t)
+	file := write(t, "gudok.yaml", strings.NewReplacer("gudok-key.pem", key, "gudok.pem", cert, "clients.pem", cert).Replace(example))
+	if r := runProgram(t, "check", "-config", file); r.code != 0 || r.stderr != "" || r.stdout != "ok\n" {
+		t.Errorf("check: %+v", r)
+	}
+}
