@@ -26,19 +26,18 @@ type series struct {
 	points plotter.XYs
 }
 
-// lines plots series over logarithmic axes.
-func (t theme) lines(title, x, y string, all []series) *plot.Plot {
+// lines plots series; scale is applied to both figures of
+// each point.
+func (t theme) lines(title, x, y string, all []series, scale func(float64) float64) *plot.Plot {
 	p := t.blank(title)
 	p.X.Label.Text, p.Y.Label.Text = x, y
-	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, decades(thousands)
-	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, decades(tidyTick)
 	t.lattice(p)
-	low, high := math.Inf(1), 0.0
 	for _, s := range all {
-		if len(s.points) == 0 {
-			continue
+		scaled := make(plotter.XYs, len(s.points))
+		for i, pt := range s.points {
+			scaled[i] = plotter.XY{X: scale(pt.X), Y: scale(pt.Y)}
 		}
-		l, dots, err := plotter.NewLinePoints(s.points)
+		l, dots, err := plotter.NewLinePoints(scaled)
 		if err != nil {
 			continue // a figure is missing or no number
 		}
@@ -49,16 +48,19 @@ func (t theme) lines(title, x, y string, all []series) *plot.Plot {
 		}
 		p.Add(l, dots)
 		p.Legend.Add(s.name, l)
-		for _, pt := range s.points {
-			low, high = min(low, pt.Y), max(high, pt.Y)
-		}
 	}
+	p.Legend.Top, p.Legend.Left = true, true
+	return p
+}
+
+// logarithmic is lines over logarithmic axes. Figures are scaled here: the axis label of a
+// plot.LogScale would take the room of a tick at the middle of the figures.
+func (t theme) logarithmic(title, x, y string, all []series) *plot.Plot {
+	p := t.lines(title, x, y, all, math.Log10)
 	// At least two decades, so that what is flat looks flat.
-	p.Y.Min, p.Y.Max = math.Pow(10, math.Floor(math.Log10(low))), math.Pow(10, math.Ceil(math.Log10(high)))
-	if p.Y.Max < 99*p.Y.Min {
-		p.Y.Max = 100 * p.Y.Min
-	}
-	p.Legend.Top = true
+	p.Y.Min, p.Y.Max = math.Floor(p.Y.Min), math.Ceil(p.Y.Max)
+	p.Y.Max = max(p.Y.Max, p.Y.Min+2)
+	p.X.Tick.Marker, p.Y.Tick.Marker = decades(thousands), decades(tidyTick)
 	return p
 }
 
@@ -175,10 +177,10 @@ func growth(d data, t theme) [][]*plot.Plot {
 		return nil
 	}
 	return [][]*plot.Plot{{
-		t.lines("More subscribers", "subscribers of one topic", unit, subscribers),
-		t.lines("More topics", "topics, 5 subscribers each", unit, topics),
+		t.logarithmic("More subscribers", "subscribers of one topic", unit, subscribers),
+		t.logarithmic("More topics", "topics, 5 subscribers each", unit, topics),
 	}, {
-		t.lines("More publishers", "publishers, 50 subscribers", unit, publishers),
+		t.logarithmic("More publishers", "publishers, 50 subscribers", unit, publishers),
 		t.straight("Memory", "idle connections", "MiB of the broker's process", memory),
 	}}
 }
@@ -209,16 +211,9 @@ func (d data) memory() (all []series) {
 
 // straight is lines over linear axes that begin at zero.
 func (t theme) straight(title, x, y string, all []series) *plot.Plot {
-	p := t.lines(title, x, y, all)
-	p.X.Scale, p.Y.Scale = plot.LinearScale{}, plot.LinearScale{}
+	p := t.lines(title, x, y, all, func(v float64) float64 { return v })
+	p.X.Min, p.Y.Min, p.Y.Max = 0, 0, p.Y.Max*1.05
 	p.X.Tick.Marker, p.Y.Tick.Marker = round(thousands), round(thousands)
-	p.X.Min, p.Y.Min, p.Y.Max = 0, 0, 0
-	for _, s := range all {
-		for _, pt := range s.points {
-			p.X.Max, p.Y.Max = max(p.X.Max, pt.X), max(p.Y.Max, pt.Y*1.05)
-		}
-	}
-	p.Legend.Left = true
 	return p
 }
 

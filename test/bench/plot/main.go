@@ -67,11 +67,9 @@ func save(name string, plots [][]*plot.Plot, width, height vg.Length, t theme) e
 	dc.SetColor(t.back)
 	dc.Fill(dc.Rectangle.Path())
 	tiles := draw.Tiles{Rows: len(plots), Cols: len(plots[0]), PadX: 18, PadY: 22, PadTop: 10, PadBottom: 8, PadLeft: 10, PadRight: 14}
-	for r, row := range plot.Align(plots, tiles, dc) {
-		for c, part := range row {
-			if plots[r][c] != nil {
-				plots[r][c].Draw(part)
-			}
+	for r, row := range plots {
+		for c, p := range row {
+			p.Draw(tiles.At(dc, c, r))
 		}
 	}
 	var buf bytes.Buffer

@@ -101,16 +101,18 @@ func thousands(v float64) string {
 	return fmt.Sprintf("%g", v)
 }
 
-// decades are ticks of a logarithmic axis: labels at each power of ten, marks at two and five of them.
+// decades are ticks of an axis of decimal logarithms: labels at each power of ten, marks at two and
+// five of them.
 func decades(label func(float64) string) plot.Ticker {
 	return plot.TickerFunc(func(low, high float64) (ticks []plot.Tick) {
-		for e := math.Floor(math.Log10(low)); e <= math.Ceil(math.Log10(high)); e++ {
+		for e := math.Floor(low); e <= math.Ceil(high); e++ {
 			for _, m := range []float64{1, 2, 5} {
-				v := m * math.Pow(10, e)
-				t := plot.Tick{Value: v}
+				t := plot.Tick{Value: e + math.Log10(m)}
+				if t.Value < low-1e-9 || t.Value > high+1e-9 {
+					continue // the plot would make room for it
+				}
 				if m == 1 {
-					v = math.Round(v*1e6) / 1e6
-					t.Label = label(v)
+					t.Label = label(math.Round(math.Pow(10, e)*1e6) / 1e6)
 				}
 				ticks = append(ticks, t)
 			}
