@@ -97,7 +97,7 @@ const (
 func trials() []trial {
 	ts := []trial{
 		{idleLoads, "1,000 connections", "idle -n 1000 -heartbeat 10s -duration 11s", all, "", false},
-		{idleLoads, "8,000 connections", "idle -n 8000 -heartbeat 10s -duration 15s", quick, "", false},
+		{idleLoads, "8,000 connections", "idle -n 8000 -heartbeat 10s -duration 15s", quick, "", true},
 		{fanouts, "50 × 128 B", "fanout -duration %s", beside, "", false},
 		{fanouts, "50 × 128 B, one message per write", "fanout -batch 1 -duration %s", all, "", false},
 		{fanouts, "1,000 × 256 B", "fanout -subs 1000 -size 256 -duration %s", beside, "", false},
@@ -110,7 +110,7 @@ func trials() []trial {
 		{queues, "1 → 1, ack auto", "queue -persistent=false -ack auto -duration %s", stompOnly, "", false},
 	}
 	for _, n := range []int{10, 30, 100, 300, 1000, 3000, 10000} {
-		ts = append(ts, trial{growth, fmt.Sprintf("subscribers: %d", n), fmt.Sprintf("fanout -subs %d -duration 3s -drain 15s", n), quick, "", false})
+		ts = append(ts, trial{growth, fmt.Sprintf("subscribers: %d", n), fmt.Sprintf("fanout -subs %d -duration 2s -drain 15s", n), quick, "", false})
 	}
 	for _, n := range []int{10, 100, 1000, 10000, 100000} {
 		ts = append(ts, trial{growth, fmt.Sprintf("topics: %d", n), fmt.Sprintf("fanout -topics %d -duration %%s", n), quick, "", false})
