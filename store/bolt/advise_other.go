@@ -5,3 +5,5 @@ package bolt
 import "os"
 
 func adviseRandom(*os.File) {}
+
+func adviseNeed(*os.File, int64, int64) {}

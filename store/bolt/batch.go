@@ -117,6 +117,7 @@ func (j *journal) seal(no uint64) *batch {
 		b.resolve(&j.input[i])
 	}
 	j.writing = b
+	j.dense.Store(j.closing || j.isDense())
 	j.room.Broadcast()
 	return b
 }

@@ -56,7 +56,7 @@ func Open(o Options) (*Engine, error) {
 		}
 	}
 	e := assemble(o, db)
-	e.committer.file = f
+	e.committer.file, e.reader.file = f, f
 	err = e.restore()
 	if err == nil {
 		err = e.committer.openRoom()

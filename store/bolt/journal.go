@@ -62,6 +62,7 @@ type journal struct {
 	failed atomic.Pointer[error] // why everything is refused
 	full   atomic.Bool           // publishing is refused
 	tight  atomic.Bool           // the free pages of the file may lie apart: batches are to be small
+	dense  atomic.Bool           // the window has no room, or the journal has ended; written under mu
 
 	mu       sync.Mutex
 	room     sync.Cond // the window has room, or the journal has ended
@@ -104,13 +105,18 @@ func (j *journal) Admit(size int) error {
 	if j.full.Load() {
 		return fmt.Errorf("%w: no room on the disk", store.ErrFull)
 	}
+	if !j.dense.Load() {
+		return j.Err()
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for !j.closing && j.failed.Load() == nil && (j.messages >= windowMessages || j.bytes >= windowBytes) {
+	for !j.closing && j.failed.Load() == nil && j.isDense() {
 		j.room.Wait()
 	}
 	return j.refusal()
 }
+
+func (j *journal) isDense() bool { return j.messages >= windowMessages || j.bytes >= windowBytes }
 
 // refusal tells why nothing is taken any more. The caller holds j.mu.
 func (j *journal) refusal() error {
@@ -150,6 +156,9 @@ func (j *journal) Publish(q *queues.Queue, pos uint64, m *store.Message, done fu
 	}
 	j.messages++
 	j.bytes += m.Size()
+	if j.isDense() {
+		j.dense.Store(true)
+	}
 	j.put(op{kind: opPublish, q: q, pos: pos, m: m, published: done})
 	return pending | queues.Place(j.base+uint64(len(j.input))-1), nil
 }
@@ -263,6 +272,9 @@ func (j *journal) Commit(c *queues.Commit) error {
 	}
 	j.messages += len(c.Messages)
 	j.bytes += size
+	if j.isDense() {
+		j.dense.Store(true)
+	}
 	j.put(op{kind: opCommit, tx: c})
 	return nil
 }
@@ -277,6 +289,7 @@ func (j *journal) Read(q *queues.Queue, bodies []queues.Body) { j.reader.read(q,
 func (j *journal) end() {
 	j.mu.Lock()
 	j.closing = true
+	j.dense.Store(true)
 	j.room.Broadcast()
 	j.kick()
 	j.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -21,6 +22,11 @@ type reader struct {
 	table  *queues.Table
 	damage *damages
 	done   chan struct{} // closed when it has ended
+
+	file *os.File // bbolt's
+
+	// What of the file the kernel was last asked to read ahead; the goroutine's own.
+	from, to int64
 
 	mu      sync.Mutex
 	filled  sync.Cond
@@ -138,6 +144,7 @@ func (r *reader) load(q *queues.Queue, cold []queues.Body, budget int64) ([]queu
 			}
 			if c == nil || c.no != commitOf(b.At) {
 				var err error
+				r.ahead(log.Bucket(commitKey(commitOf(b.At))))
 				if c, err = openCommit(log, commitOf(b.At)); err != nil {
 					missing = err
 					return nil
@@ -171,6 +178,29 @@ func (r *reader) load(q *queues.Queue, cold []queues.Body, budget int64) ([]queu
 		return []queues.Body{b}, nil
 	}
 	return nil, nil
+}
+
+// readAhead is how much the kernel is asked for at a time: commits that follow each other in a queue
+// mostly do so in the file.
+const readAhead = 4 << 20
+
+// ahead has the kernel read what comes after a commit's pages, before it is wanted: to wait for a page
+// at the touch of it holds up more than this goroutine.
+func (r *reader) ahead(b *bbolt.Bucket) {
+	if b == nil || b.Root() == 0 {
+		return // it is gone, or so small that it is read already
+	}
+	at := int64(b.Root()) * int64(r.db.Info().PageSize)
+	switch {
+	case at >= r.from && at < r.to-readAhead/2:
+		return
+	case at >= r.from && at < r.to:
+		r.from = at
+	default:
+		r.from, r.to = at, at
+	}
+	adviseNeed(r.file, r.to, readAhead)
+	r.to += readAhead
 }
 
 // gather reads the live records of commits for the committer to write them again. It takes them
