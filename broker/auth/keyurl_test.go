@@ -136,6 +136,10 @@ func TestV21KeysURL(t *testing.T) {
 					}
 					time.Sleep(time.Minute)
 				}
+				// Nor does a secret that everybody can fetch make anybody a user.
+				if _, err := c.Authenticate(t.Context(), byToken(mint(t, jwt.SigningMethodHS256, "2", f.secret, good(nil)))); err == nil {
+					t.Error("a fetched secret is a key")
+				}
 				i.will(says(200, second))
 				time.Sleep(10 * time.Minute)
 				if err := ask("2", f.ec2); err != nil {
