@@ -35,7 +35,8 @@ type Broker struct {
 
 	mu      sync.Mutex // guards what follows
 	out     bytes.Buffer
-	ended   bool // Stop or Kill was called
+	more    chan struct{} // closed when something is added to out; nil if nobody waits
+	ended   bool          // Stop or Kill was called
 	waitErr error
 }
 
@@ -201,6 +202,7 @@ func (b *Broker) readStdout(r io.Reader, ready chan struct{}) {
 		line := s.Text()
 		b.mu.Lock()
 		fmt.Fprintln(&b.out, line)
+		b.added()
 		b.mu.Unlock()
 		if ready == nil {
 			continue
@@ -224,7 +226,39 @@ type lockedWriter struct{ b *Broker }
 func (w lockedWriter) Write(p []byte) (int, error) {
 	w.b.mu.Lock()
 	defer w.b.mu.Unlock()
+	w.b.added()
 	return w.b.out.Write(p)
+}
+
+// added wakes those who wait for output. b.mu is held.
+func (b *Broker) added() {
+	if b.more != nil {
+		close(b.more)
+		b.more = nil
+	}
+}
+
+// Says waits until the broker has printed something with this in it, and fails the test if it does
+// not.
+func (b *Broker) Says(text string) {
+	b.t.Helper()
+	late := time.After(Patience)
+	for {
+		b.mu.Lock()
+		if b.more == nil {
+			b.more = make(chan struct{})
+		}
+		more, said := b.more, bytes.Contains(b.out.Bytes(), []byte(text))
+		b.mu.Unlock()
+		if said {
+			return
+		}
+		select {
+		case <-more:
+		case <-late:
+			b.t.Fatalf("broker does not say %q:\n%s", text, b.Output())
+		}
+	}
 }
 
 // Output is all that the broker printed so far.
