@@ -41,6 +41,7 @@ type committer struct {
 	owed     []op       // acknowledged in memory, not on the disk: it is full
 	tried    time.Time  // when they were last tried to be written
 	room     room
+	stuck    bool // bbolt has panicked in a transaction, and may keep its locks
 	bufs     buffers
 	looked   time.Time // when the room on the disk was last looked at
 	cleaner  cleaner
@@ -344,7 +345,8 @@ func (c *committer) update(b *batch) error {
 func (c *committer) transact(n int, f func(*bbolt.Tx) error, m *manifest) (err error) {
 	defer func() {
 		if p := recover(); p != nil { // bbolt does so where its pages are damaged
-			err = fmt.Errorf("write the journal: %v", p)
+			c.stuck = true
+			err = classify(panicked(c.db, c.room.size, p))
 		}
 	}()
 	if c.opts.hooks.update != nil {
@@ -352,7 +354,16 @@ func (c *committer) transact(n int, f func(*bbolt.Tx) error, m *manifest) (err e
 			return classify(err)
 		}
 	}
-	if err := c.db.Update(f); err != nil {
+	// Not db.Update: after a panic it would undo the transaction, for which it looks through the file
+	// on a goroutine of its own, where the next page that cannot be read ends the process.
+	tx, err := c.db.Begin(true)
+	if err != nil {
+		return classify(err)
+	}
+	if err := f(tx); err != nil {
+		return classify(errors.Join(err, tx.Rollback()))
+	}
+	if err := tx.Commit(); err != nil {
 		return classify(err)
 	}
 	c.written = *m
@@ -471,10 +482,13 @@ func (c *committer) refuse(b *batch, err error) {
 	c.answer.put(b.ops)
 }
 
-// fail stops the store for good: after a failed sync nobody knows what is on the disk.
+// fail stops the store for good: after a failed sync nobody knows what is on the disk. Any goroutine
+// may call it.
 func (c *committer) fail(err error) {
 	err = fmt.Errorf("%w: %w", errFailed, err)
-	c.j.failed.Store(&err)
+	if !c.j.failed.CompareAndSwap(nil, &err) {
+		return
+	}
 	c.table.Halt()
 	c.j.mu.Lock()
 	c.j.room.Broadcast()

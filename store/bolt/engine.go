@@ -87,6 +87,7 @@ func assemble(o Options, db *bbolt.DB) *Engine {
 		j: e.journal, db: db, opts: &e.opts, table: e.table, answer: e.answerer, done: make(chan struct{}),
 		buckets: map[uint64]*bucket{}, bound: map[string]uint64{},
 	}
+	e.reader.fail = e.committer.fail
 	return e
 }
 
@@ -119,6 +120,9 @@ func (e *Engine) Close() error {
 		<-e.committer.done
 		e.answerer.end()
 		e.reader.end()
+		if e.committer.stuck {
+			return // it would wait for ever; the process is to end
+		}
 		if err := e.db.Close(); err != nil {
 			e.err = fmt.Errorf("close %s: %w", e.opts.file(), err)
 		}

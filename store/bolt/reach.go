@@ -72,7 +72,7 @@ func (c *committer) forget() {
 	if err != nil {
 		return
 	}
-	err = c.db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucketReach) })
+	err = c.transact(0, func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucketReach) }, &c.written)
 	if err != nil { // then some messages count as delivered once more
 		c.opts.Logger.Warn("close the journal", "path", c.opts.file(), "error", err)
 	}

@@ -21,6 +21,7 @@ type reader struct {
 	opts   *Options
 	table  *queues.Table
 	damage *damages
+	fail   func(error)   // told that the disk cannot be read
 	done   chan struct{} // closed when it has ended
 
 	file *os.File // bbolt's
@@ -165,6 +166,10 @@ func (r *reader) load(q *queues.Queue, cold []queues.Body, budget int64) ([]queu
 		}
 		return nil
 	})
+	if errors.Is(err, errUnreadable) {
+		r.fail(fmt.Errorf("read messages of %s: %w", q.Name(), err))
+		return nil, nil
+	}
 	if err != nil || len(got) > 0 || missing == nil {
 		return got, err
 	}
@@ -250,7 +255,10 @@ func (r *reader) gather(mv *moves) {
 		}
 		return nil
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, errUnreadable):
+		r.fail(fmt.Errorf("clean the journal: %w", err))
+	case err != nil:
 		r.opts.Logger.Error("clean the journal", "path", r.opts.file(), "error", err)
 	}
 	mv.owners = make([]*queues.Queue, len(mv.records))
@@ -272,12 +280,30 @@ func (j *journal) isWriting() bool {
 // view is db.View, of which damage to the file makes an error instead of a panic.
 func view(db *bbolt.DB, f func(tx *bbolt.Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // also of a page that the disk cannot give
+	size := int64(0)
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("the file is damaged: %v", p)
+			err = panicked(db, size, p)
 		}
 	}()
-	return db.View(f)
+	return db.View(func(tx *bbolt.Tx) error {
+		size = tx.Size()
+		return f(tx)
+	})
+}
+
+// errUnreadable tells that the disk does not give a page that the file has.
+var errUnreadable = errors.New("the disk cannot be read")
+
+// panicked makes an error of a panic in bbolt, whose file is in use up to size: the disk has failed if
+// it was in the mapped file that memory could not be read, the file is damaged otherwise.
+func panicked(db *bbolt.DB, size int64, p any) error {
+	if at, ok := p.(interface{ Addr() uintptr }); ok {
+		if start := db.Info().Data; at.Addr() >= start && at.Addr()-start < uintptr(size) {
+			return fmt.Errorf("%w: at byte %d of the file", errUnreadable, at.Addr()-start)
+		}
+	}
+	return fmt.Errorf("the file is damaged: %v", p)
 }
 
 // errGone tells that there is no such commit, or no such record in it.

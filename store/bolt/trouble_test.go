@@ -230,6 +230,44 @@ func TestSyncFails(t *testing.T) {
 	}
 }
 
+// A disk that does not give a page is the end as well, and no damage to the file.
+func TestReadFails(t *testing.T) {
+	told := make(chan error, 2)
+	o := Options{Path: t.TempDir(), HotBytes: 1, Fatal: func(err error) { told <- err }}
+	e := mustOpen(t, o)
+	var ms []*store.Message
+	for i := range 500 {
+		ms = append(ms, message("q", fmt.Sprint("m", i), 1000))
+	}
+	if err := await(t, func(done func(error)) { e.Commit(ms, nil, done) }); err != nil {
+		t.Fatal(err)
+	}
+	// What lies behind the end of a mapped file faults like a page that the disk has lost.
+	if err := os.Truncate(o.file(), 20<<10); err != nil {
+		t.Fatal(err)
+	}
+	c, err := e.Consume("q", func(store.Delivery) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Credit(500)
+	if err := <-told; !errors.Is(err, errUnreadable) || !strings.Contains(err.Error(), "the disk cannot be read") {
+		t.Errorf("Fatal was told: %v", err)
+	}
+	if err := publish(t, e, message("q", "refused", 10)); !errors.Is(err, errFailed) {
+		t.Errorf("publish: %v", err)
+	}
+	if n, list := e.Damage(); n > 0 {
+		t.Errorf("damage: %v", list)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if len(told) > 0 {
+		t.Errorf("Fatal was told again: %v", <-told)
+	}
+}
+
 // What stands in the way of opening is told in one line with the path and a cure.
 func TestOpenRefuses(t *testing.T) {
 	cases := map[string]struct {
