@@ -141,6 +141,9 @@ type Limits struct {
 	SendTime         Duration `yaml:"send_time" min:"100ms" max:"10m"`
 	// Connections is how many there may be, all listeners together.
 	Connections int `yaml:"connections" min:"1" max:"10000000"`
+	// FailedLogins is how many logins may fail in a minute, of an address and of a user, before only
+	// one a second is looked at; 0 slows none.
+	FailedLogins int `yaml:"failed_logins" min:"0" max:"1000000"`
 }
 
 // User is someone who may log in.
@@ -236,6 +239,7 @@ func Default() *Config {
 			Outbox:           1 << 20,
 			SendTime:         Duration(10 * time.Second),
 			Connections:      10000,
+			FailedLogins:     10,
 		},
 		JWT: JWT{
 			Refresh:   Duration(15 * time.Minute),

@@ -67,7 +67,7 @@ store: { engine: memory, path: /var/lib/gudok, max_size: 2GiB, min_free: 0 }
 heartbeat: { send: 20s, receive: 0, min: 500ms, max: 1m, grace: 2 }
 limits: { header_line: 4KiB, headers: 32, header_bytes: 16 KiB, body: 64MiB, before_connect: 8KiB,
   connect_time: 5s, frame_time: 1m, subscriptions: 1, unacked: 2, transactions: 3,
-  transaction_bytes: 1MiB, outbox: 512KiB, send_time: 1500ms, connections: 7 }
+  transaction_bytes: 1MiB, outbox: 512KiB, send_time: 1500ms, connections: 7, failed_logins: 3 }
 users:
   - name: alice
     password_hash: `+hash+`
@@ -89,7 +89,7 @@ log: { level: debug, format: json }
 	same(t, c.HeartBeat, conf.HeartBeat{Send: seconds(20), Min: conf.Duration(500 * time.Millisecond), Max: seconds(60), Grace: 2})
 	same(t, c.Limits, conf.Limits{HeaderLine: 4 << 10, Headers: 32, HeaderBytes: 16 << 10, Body: 64 << 20, BeforeConnect: 8 << 10,
 		ConnectTime: seconds(5), FrameTime: seconds(60), Subscriptions: 1, Unacked: 2, Transactions: 3,
-		TransactionBytes: 1 << 20, Outbox: 512 << 10, SendTime: conf.Duration(1500 * time.Millisecond), Connections: 7})
+		TransactionBytes: 1 << 20, Outbox: 512 << 10, SendTime: conf.Duration(1500 * time.Millisecond), Connections: 7, FailedLogins: 3})
 	same(t, c.Policies, []conf.Policy{{Match: "/queue/orders.**", Durable: "no", TTL: seconds(3600), Expired: "dead-letter",
 		MaxMessages: 10, MaxBytes: 1 << 20, Overflow: "drop-oldest", DeadLetter: "/dlq/all",
 		Redelivery: conf.Redelivery{Limit: 3, Delay: seconds(1), Backoff: 2, MaxDelay: seconds(60)}}})

@@ -30,6 +30,9 @@ type Options struct {
 	Certificates string
 	// Anonymous lets in who offers nothing.
 	Anonymous bool
+	// FailedLogins is how many logins may fail in a minute, of an address and of a user, before only
+	// one a second is looked at; 0 means 10, less than 0 any number.
+	FailedLogins int
 	// Logger gets what goes wrong with keys; default slog.Default().
 	Logger *slog.Logger
 }
@@ -97,6 +100,7 @@ func (c *Chain) Reload(o Options) error {
 		return err
 	}
 	c.state.Store(s)
+	c.throttle.permit(o.FailedLogins)
 	if old != nil {
 		old.release(s)
 	}

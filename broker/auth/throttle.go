@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// How many logins may fail: freeFailures within failureWindow, then one in failurePause.
+// How many logins may fail: so many within failureWindow, then one in failurePause.
 const (
-	freeFailures  = 10
+	freeFailures  = 10 // where Options do not say
 	failureWindow = time.Minute
 	failurePause  = time.Second
 	maxAccounts   = 1 << 16 // of each kind
@@ -27,6 +27,7 @@ type throttle struct {
 	start time.Time    // from which time is counted here
 
 	mu    sync.Mutex
+	cost  float64 // of a failure, as a share of an account; 0: none
 	addrs accounts
 	users accounts
 	known accounts // of a user at an address who has logged in from there
@@ -36,12 +37,25 @@ func newThrottle() *throttle {
 	return &throttle{seed: maphash.MakeSeed(), start: time.Now(), addrs: accounts{}, users: accounts{}, known: accounts{}}
 }
 
+// permit sets how many logins may fail in failureWindow: 0 means freeFailures, less than 0 any number.
+func (t *throttle) permit(failures int) {
+	if failures == 0 {
+		failures = freeFailures
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cost = 0
+	if failures > 0 {
+		t.cost = 1 / float64(failures)
+	}
+}
+
 // accounts are bounded; their keys are hashes.
 type accounts map[uint64]account
 
 // account is what failed lately.
 type account struct {
-	level float64 // failures, as of at; they are forgotten at freeFailures in failureWindow
+	level float64 // what failures have cost, as of at: up to 1, which is forgotten in failureWindow
 	at    time.Duration
 }
 
@@ -64,13 +78,13 @@ func (t *throttle) allows(w who, now bool) (familiar, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, is := t.known[w.pair]; is && w.user != 0 {
-		return true, t.known.allows(w.pair, at, now)
+		return true, t.known.allows(w.pair, t.cost, at, now)
 	}
 	clean := t.addrs[w.addr].now(at) == 0
-	if !clean && w.user != 0 && !t.users.allows(w.user, at, now) {
+	if !clean && w.user != 0 && !t.users.allows(w.user, t.cost, at, now) {
 		return false, false
 	}
-	return false, t.addrs.allows(w.addr, at, now)
+	return false, t.addrs.allows(w.addr, t.cost, at, now)
 }
 
 // wrong counts a login that failed.
@@ -79,12 +93,12 @@ func (t *throttle) wrong(w who) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, is := t.known[w.pair]; is && w.user != 0 {
-		t.known.charge(w.pair, at)
+		t.known.charge(w.pair, t.cost, at)
 		return
 	}
-	t.addrs.charge(w.addr, at)
+	t.addrs.charge(w.addr, t.cost, at)
 	if w.user != 0 {
-		t.users.charge(w.user, at)
+		t.users.charge(w.user, t.cost, at)
 	}
 }
 
@@ -109,22 +123,24 @@ func (t *throttle) hash(parts ...string) uint64 {
 
 // allows tells whether an account is not overdrawn, or is and has its pause behind it, which take
 // begins anew.
-func (m accounts) allows(key uint64, now time.Duration, take bool) bool {
+func (m accounts) allows(key uint64, cost float64, now time.Duration, take bool) bool {
 	a := m[key]
 	switch {
-	case a.now(now)+1 <= freeFailures:
+	case cost == 0 || a.now(now)+cost < 1+cost/2: // a sum of shares is not exact
 		return true
 	case now-a.at < failurePause:
 		return false
 	}
 	if take {
-		m.put(key, account{freeFailures, now}, now)
+		m.put(key, account{1, now}, now)
 	}
 	return true
 }
 
-func (m accounts) charge(key uint64, now time.Duration) {
-	m.put(key, account{min(m[key].now(now)+1, freeFailures), now}, now)
+func (m accounts) charge(key uint64, cost float64, now time.Duration) {
+	if cost > 0 {
+		m.put(key, account{min(m[key].now(now)+cost, 1), now}, now)
+	}
 }
 
 // put writes an account. When there are too many, some on which nothing is are closed, or else any
@@ -152,7 +168,7 @@ func (m accounts) put(key uint64, a account, now time.Duration) {
 
 // now is what is on the account by now.
 func (a account) now(now time.Duration) float64 {
-	return max(0, a.level-(now-a.at).Seconds()*freeFailures/failureWindow.Seconds())
+	return max(0, a.level-(now-a.at).Seconds()/failureWindow.Seconds())
 }
 
 // place is what stands for the address of a peer: an IPv4 address, or the 64 bits of IPv6 that

@@ -83,6 +83,30 @@ func TestV23FailedLoginsAreSlowed(t *testing.T) {
 	})
 }
 
+// How many may be wrong is a setting, which a reload changes for those who were slowed, too.
+func TestFailedLoginsSetting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := usersOnly(t)
+		o := auth.Options{Users: []auth.User{{Name: "bea", PasswordHash: bcryptSecret}}}
+		for _, s := range []struct{ setting, wrong int }{{3, 3}, {1, 1}, {7, 7}, {0, 10}, {-1, 50}} {
+			time.Sleep(2 * time.Minute)
+			o.FailedLogins = s.setting
+			if err := c.Reload(o); err != nil {
+				t.Fatal(err)
+			}
+			wrong := 0
+			for range 50 {
+				if outcome(t, c, "192.0.2.1", "bea", "guess") == "wrong" {
+					wrong++
+				}
+			}
+			if wrong != s.wrong {
+				t.Errorf("failed logins %d: %d were looked at, want %d", s.setting, wrong, s.wrong)
+			}
+		}
+	})
+}
+
 // A user whom a thousand addresses guess at gets in from an address that has done nothing wrong.
 func TestV23GuessedAtFromEverywhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -15,7 +15,10 @@ import (
 
 // loginOptions are the ways to log in that the configuration names.
 func loginOptions(c *conf.Config, log *slog.Logger) auth.Options {
-	o := auth.Options{Anonymous: c.Auth.Anonymous == "yes", Logger: log}
+	o := auth.Options{Anonymous: c.Auth.Anonymous == "yes", FailedLogins: c.Limits.FailedLogins, Logger: log}
+	if o.FailedLogins == 0 { // off here; there it is the default
+		o.FailedLogins = -1
+	}
 	for _, u := range c.Users {
 		o.Users = append(o.Users, auth.User{Name: u.Name, PasswordHash: u.PasswordHash, Groups: u.Groups})
 	}
