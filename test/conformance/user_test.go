@@ -33,7 +33,7 @@ func TestUsers(t *testing.T) {
 	refuse := func(name, headers string) {
 		cases = append(cases, tcase{"Login", name, nil, func(e *env) {
 			q := e.queue()
-			c := e.dial()
+			c := e.dialAlone()
 			// What comes behind a refused CONNECT in the same packet must not run.
 			c.Sendf("CONNECT\naccept-version:%s\nhost:h\n%s\n\x00SEND\ndestination:%s\nreceipt:r\n\nsmuggled\x00", e.v, headers, q)
 			e.refused(c, "credentials", "")
