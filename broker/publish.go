@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"runtime"
 	"sync"
 	"time"
 
@@ -75,6 +76,9 @@ func (s *session) settle() {
 
 // done writes what has been delivered and returns g to the pool.
 func (g *gathered) done() {
+	if len(g.claims.list) > 0 {
+		runtime.Gosched() // other senders who are at it may add to what waits before it is written
+	}
 	g.claims.flush()
 	clear(g.sends)
 	g.sends, g.bytes = g.sends[:0], 0
