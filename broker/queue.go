@@ -169,12 +169,13 @@ func (q *queue) share() (c store.Consumer, want int, denied []store.Delivery) {
 		q.parked = q.parked[:rest]
 	}
 	want = -q.granted - len(q.parked)
-	for _, sub := range q.subs {
-		if sub.ready() {
+	most := want + maxCredit
+	for i := 0; i < len(q.subs) && want < most; i++ { // the rest of many would not change it
+		if sub := q.subs[i]; sub.ready() {
 			want += sub.free
 		}
 	}
-	want = min(want, maxCredit-q.granted-len(q.parked))
+	want = min(want, most)
 	if want <= 0 || q.consumer == nil {
 		return nil, 0, denied
 	}
