@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -148,30 +147,5 @@ func BenchmarkFanout(b *testing.B) {
 				return fmt.Sprintf("/topic/%d.x", next)
 			})
 		}
-	}
-}
-
-// Deliveries allocate nothing: what allocations there are belong to messages, not to those who get
-// them.
-func TestDeliveryAllocatesNothing(t *testing.T) {
-	allocations := func(sessions int) float64 {
-		c := newCrowd(t, sessions, func(int) string { return "SUBSCRIBE\nid:0\ndestination:/topic/t\n\n\x00" })
-		frames := messages(func(int) string { return "/topic/t" })
-		for range 10 {
-			c.send(frames)
-		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		const rounds = 100
-		for range rounds {
-			c.send(frames)
-		}
-		runtime.ReadMemStats(&after)
-		return float64(after.Mallocs-before.Mallocs) / (rounds * together)
-	}
-	few, many := allocations(10), allocations(1000)
-	t.Logf("allocations for a message: %.2f to 10 subscribers, %.2f to 1,000", few, many)
-	if each := (many - few) / 990; each > 0.001 {
-		t.Errorf("%.4f allocations for each delivery", each)
 	}
 }
