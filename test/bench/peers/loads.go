@@ -74,6 +74,8 @@ func (t trial) line(p *peer, duration time.Duration) []string {
 		// It takes persistent:false for another kind of queue than its subscriber has, and does not
 		// persist what has no such header.
 		what = strings.ReplaceAll(what, "-persistent=false ", "")
+		// A million deliveries in flight would keep it busy for minutes.
+		what = strings.ReplaceAll(what, "-subs 1000 ", "-subs 1000 -window 50 ")
 	}
 	args := append([]string{"bench"}, strings.Fields(strings.ReplaceAll(what, "%s", duration.String()))...)
 	args = append(append(args, at...), "-json")
