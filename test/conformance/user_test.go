@@ -8,8 +8,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// users is a configuration with users alice and bob, whose passwords are their names. Logins that
-// fail are not slowed: all cases come from one address.
+// users is a configuration with users alice and bob, whose passwords are their names.
 func users(t *testing.T) string {
 	t.Helper()
 	hash := func(s string) string {
@@ -19,7 +18,7 @@ func users(t *testing.T) string {
 		}
 		return string(h)
 	}
-	return fmt.Sprintf("limits: {failed_logins: 0}\nusers:\n- { name: alice, password_hash: %q }\n- { name: bob, password_hash: %q }\n", hash("alice"), hash("bob"))
+	return fmt.Sprintf("users:\n- { name: alice, password_hash: %q }\n- { name: bob, password_hash: %q }\n", hash("alice"), hash("bob"))
 }
 
 // as connects as a user.

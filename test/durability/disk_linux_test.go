@@ -67,7 +67,7 @@ func newDisk(t *testing.T, kind string) *disk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(d.mount, 0); err != nil && !errors.Is(err, syscall.EINVAL) {
+		if err := unmount(d.mount); err != nil && !errors.Is(err, syscall.EINVAL) {
 			t.Errorf("unmount: %v", err)
 		}
 		_, _ = ioctl(d.loop, loopClrFD, 0)
@@ -75,6 +75,14 @@ func newDisk(t *testing.T, kind string) *disk {
 	})
 	d.attachMount()
 	return d
+}
+
+// unmount waits for processes that other tests are starting: until its exec each has this one's
+// files open, also those that were closed here since, and a file system with one is busy.
+func unmount(dir string) error {
+	syscall.ForkLock.Lock()
+	defer syscall.ForkLock.Unlock()
+	return syscall.Unmount(dir, 0)
 }
 
 // attach makes a loop device of the image. Another process may take a free device first.
@@ -135,7 +143,7 @@ func (d *disk) cut() {
 // restore is what a machine does after that: nobody has a file open any more.
 func (d *disk) restore() {
 	d.t.Helper()
-	if err := syscall.Unmount(d.mount, 0); err != nil {
+	if err := unmount(d.mount); err != nil {
 		d.t.Fatalf("unmount: %v", err)
 	}
 	d.attachMount()

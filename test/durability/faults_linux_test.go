@@ -27,7 +27,7 @@ func tmpfs(t *testing.T, options string) string {
 		need(t, fmt.Sprintf("the right to mount a tmpfs: %v", err))
 	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
+		if err := unmount(dir); err != nil {
 			t.Errorf("unmount: %v", err)
 		}
 	})
