@@ -27,12 +27,13 @@ race: ## the same under the race detector
 e2e: ## the real binary: conformance, stomp.js, Chromium, Spring, go-stomp, stomp.py
 	$(GO) test -count=1 ./test/...
 
-fuzz: ## a minute for each target of the codec and of logins
+fuzz: ## a minute for each target of the codec, of logins and of rules
 	for f in FuzzChunking FuzzRoundTrip FuzzDiffGoStomp; do \
 	  $(GO) test ./stompframe -run '^$$' -fuzz "^$$f$$" -fuzztime 60s -fuzzminimizetime 1x || exit 1; done
 	for f in FuzzCredentials FuzzClaims FuzzKeys; do \
 	  $(GO) test ./broker/auth -run '^$$' -fuzz "^$$f$$" -fuzztime 60s -fuzzminimizetime 1x || exit 1; done
 	$(GO) test ./transport -run '^$$' -fuzz '^FuzzOffer$$' -fuzztime 60s -fuzzminimizetime 1x
+	$(GO) test ./broker/rules -run '^$$' -fuzz '^FuzzPolicy$$' -fuzztime 60s -fuzzminimizetime 1x
 
 bench: BENCHED = gudok,bare,disk,polling
 bench: figures ## figures of this machine in ten minutes: a table and plots in test/bench/out
