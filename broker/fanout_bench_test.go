@@ -20,7 +20,6 @@ type sink struct {
 	feed    chan []byte
 	onWait  func()
 	written *atomic.Int64
-	version stompframe.Version
 }
 
 func (c *sink) ReadFrame(f *stompframe.Frame) error {

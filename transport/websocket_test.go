@@ -138,10 +138,10 @@ func TestTextBeforeTheClientSpoke(t *testing.T) {
 // Data and the library's pongs share the connection without a mixed byte, whether data are written
 // waiting or as the network takes them.
 func TestPongsBesideData(t *testing.T) {
-	t.Run("write", func(t *testing.T) { pongsBesideData(t, 1, broker.Conn.Write) })
+	t.Run("write", func(t *testing.T) { pongsBesideData(t, 2000, 1, broker.Conn.Write) })
 	parts := 0
 	t.Run("try", func(t *testing.T) {
-		pongsBesideData(t, 200, func(c broker.Conn, batch []byte, timeout time.Duration) error {
+		pongsBesideData(t, 40, 20000, func(c broker.Conn, batch []byte, timeout time.Duration) error {
 			n, err := c.TryWrite(batch)
 			if err != nil || n == len(batch) {
 				return err
@@ -158,8 +158,7 @@ func TestPongsBesideData(t *testing.T) {
 	}
 }
 
-func pongsBesideData(t *testing.T, swell int, write func(broker.Conn, []byte, time.Duration) error) {
-	const n = 2000
+func pongsBesideData(t *testing.T, n, swell int, write func(broker.Conn, []byte, time.Duration) error) {
 	addr := serveWS(t, answerer(t, func(c broker.Conn) {
 		for i := range n {
 			batch := c.AppendFrame(nil, []byte("data "), fmt.Append(nil, i), true)
