@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/internal/queues"
+	"github.com/gudokmq/gudok/store/mutant"
 	"go.etcd.io/bbolt"
 )
 
@@ -75,4 +77,49 @@ func (c *committer) updatePart(some []*bucket) error {
 		}
 		return tx.Bucket(bucketMeta).Put(keyManifest, m.encode())
 	}, &m)
+}
+
+// withdraw fails what the batch was to publish, for the disk is full; what it acknowledges stays
+// acknowledged, and is written now or as soon as there is room.
+func (c *committer) withdraw(b *batch, struck []queues.Place, err error) {
+	for _, at := range struck {
+		c.unack(at)
+	}
+	if fresh := c.buckets[b.no]; fresh != nil {
+		c.manifest.add(fresh, -1)
+		if fresh.live == 0 {
+			c.manifest.buckets++ // it had been counted out
+		}
+		delete(c.buckets, b.no)
+		c.dirty = slices.DeleteFunc(c.dirty, func(d *bucket) bool { return d == fresh })
+	}
+	c.reaches = nil // not worth to be tried again
+	var failed []op
+	for i := range b.ops {
+		switch o := &b.ops[i]; {
+		case o.kind == opPublish && (o.at != 0 || o.elided):
+			o.q.Failed(o.pos)
+			if !mutant.Is(mutant.DropWhenFull) {
+				o.err = err
+			}
+			failed = append(failed, *o)
+		case o.kind == opCommit || o.kind == opBind:
+			o.err = err
+			failed = append(failed, *o)
+			c.binds = slices.DeleteFunc(c.binds, func(bind *binding) bool { return bind == o.bind })
+		case o.kind == opMove:
+			c.release(o.moves)
+			c.cleaner.struck, c.cleaner.rest = true, time.Now().Add(restAfter)
+		case o.kind == opDamage: // it is met again after the next start
+		case mutant.Is(mutant.AckWhenFull):
+			failed = append(failed, *o)
+		default:
+			c.owed = append(c.owed, *o)
+		}
+	}
+	if len(b.acks) > 0 && len(c.owed) == 0 {
+		c.owed = append(c.owed, op{}) // nobody waits for them, but they are owed all the same
+	}
+	c.answer.put(failed)
+	c.retry()
 }
