@@ -57,8 +57,8 @@ func (s *session) startBeats(out, in time.Duration, grace int) {
 }
 
 // ring does what is due and tells in how long something may be due again; 0: never. The wheel
-// calls it: beats is false while CONNECT has not come.
-func (s *session) ring(now time.Time, beats bool) time.Duration {
+// calls it, and writes what c claims: beats is false while CONNECT has not come.
+func (s *session) ring(now time.Time, beats bool, c *claims) time.Duration {
 	if !beats {
 		s.end(because(reasonConnectTime, "the connection was open for %v", s.limits.ConnectTime))
 		return 0
@@ -74,10 +74,7 @@ func (s *session) ring(now time.Time, beats bool) time.Duration {
 		}
 	}
 	if h.every > 0 && now.Sub(s.lastWrite()) >= h.every*9/10 {
-		// Nothing waits in line behind a full outbox: a beat there would only add to it.
-		if s.out.waiting.Load() == 0 {
-			s.out.putFrame(beat)
-		}
+		s.out.putBeat(c)
 	}
 	return s.nextBeat(now)
 }

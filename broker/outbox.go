@@ -109,6 +109,21 @@ func (o *outbox) putBurst(b *burst, sub *subscription, c *claims) (full bool) {
 // still owns it.
 func (o *outbox) putDelivery(it outItem) bool { return o.put(it, false) }
 
+// putBeat queues a heart-beat if nothing waits and nothing is being written; otherwise one would only
+// add to it. The caller has to write it: see claims.
+func (o *outbox) putBeat(c *claims) {
+	o.mu.Lock()
+	idle := o.line.n == 0 && !o.running && !o.held && !o.muted && !o.closed
+	if idle {
+		o.push(outItem{raw: beat})
+		o.running = true
+	}
+	o.mu.Unlock()
+	if idle {
+		c.add(o)
+	}
+}
+
 // putHeld queues a frame and keeps it, and all that follows, back until release: so that what a
 // RECEIPT promises is true before it can be read.
 func (o *outbox) putHeld(raw []byte) { o.put(outItem{raw: raw}, true) }

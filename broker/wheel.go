@@ -22,9 +22,12 @@ type wheel struct {
 	at      int64 // all ticks before this one have been seen to
 	set     int   // alarms on the wheel
 	timer   *time.Timer
-	armed   int64     // the tick timer is set for, or 0
-	running bool      // turn is under way, and will set the timer
-	due     []dueItem // owned by turn
+	armed   int64 // the tick timer is set for, or 0
+	running bool  // turn is under way, and will set the timer
+
+	// Owned by turn.
+	due    []dueItem
+	claims claims // outboxes with a beat in them
 }
 
 // alarm is a session's place on the wheel; the sessions of a slot are a list.
@@ -154,8 +157,9 @@ func (w *wheel) turn() {
 	now := time.Now()
 	for i := range w.due {
 		d := &w.due[i]
-		d.wait = d.s.ring(now, d.beats)
+		d.wait = d.s.ring(now, d.beats, &w.claims)
 	}
+	w.claims.flush()
 
 	w.mu.Lock()
 	for _, d := range w.due {
