@@ -57,8 +57,8 @@ func (s *session) startBeats(out, in time.Duration, grace int) {
 }
 
 // ring does what is due and tells in how long something may be due again; 0: never. The wheel
-// calls it, and writes what c claims: beats is false while CONNECT has not come.
-func (s *session) ring(now time.Time, beats bool, c *claims) time.Duration {
+// calls it: beats is false while CONNECT has not come, room is for a heart-beat.
+func (s *session) ring(now time.Time, beats bool, room []byte) time.Duration {
 	if !beats {
 		s.end(because(reasonConnectTime, "the connection was open for %v", s.limits.ConnectTime))
 		return 0
@@ -73,8 +73,8 @@ func (s *session) ring(now time.Time, beats bool, c *claims) time.Duration {
 			return 0
 		}
 	}
-	if h.every > 0 && now.Sub(s.lastWrite()) >= h.every*9/10 {
-		s.out.putBeat(c)
+	if h.every > 0 && now.Sub(s.lastWrite()) >= h.every*4/5 {
+		s.out.beat(room, now)
 	}
 	return s.nextBeat(now)
 }
@@ -94,7 +94,7 @@ func (s *session) nextBeat(now time.Time) time.Duration {
 	sleep := time.Duration(1<<63 - 1)
 	if h.every > 0 {
 		due := h.every - now.Sub(s.lastWrite())
-		if due <= h.every/10 {
+		if due <= h.every/5 {
 			due = h.every // a beat has just been put
 		}
 		sleep = due - time.Duration(rand.Int64N(int64(h.every/10)+1))

@@ -109,18 +109,30 @@ func (o *outbox) putBurst(b *burst, sub *subscription, c *claims) (full bool) {
 // still owns it.
 func (o *outbox) putDelivery(it outItem) bool { return o.put(it, false) }
 
-// putBeat queues a heart-beat if nothing waits and nothing is being written; otherwise one would only
-// add to it. The caller has to write it: see claims.
-func (o *outbox) putBeat(c *claims) {
+// beat writes a heart-beat, in the room given, unless something else is on its way: one would only
+// add to that. It waits for nothing.
+func (o *outbox) beat(room []byte, now time.Time) {
 	o.mu.Lock()
 	idle := o.line.n == 0 && !o.running && !o.held && !o.muted && !o.closed
-	if idle {
-		o.push(outItem{raw: beat})
-		o.running = true
-	}
+	o.running = o.running || idle
 	o.mu.Unlock()
-	if idle {
-		c.add(o)
+	if !idle {
+		return
+	}
+	frame := o.s.conn.AppendFrame(room, beat, nil, true)
+	n, err := o.s.conn.TryWrite(frame)
+	switch {
+	case err != nil:
+		o.fail(err, nil)
+	case n < len(frame):
+		w := batches.Get().(*batch)
+		w.rest = append(w.bytes[:0], frame[n:]...)
+		go o.flush(w)
+	default:
+		o.lastWrite.Store(now.UnixNano())
+		if !o.emptied() {
+			go o.flush(batches.Get().(*batch))
+		}
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 const (
 	wheelTick  = 20 * time.Millisecond // how late an alarm may be
 	wheelSlots = 512                   // one that is further away is looked at on the way
+	wheelFar   = 50                    // one that is so many ticks away may be early,
+	wheelGroup = 5                     // by less than so many: fewer turns see to more
 )
 
 // wheel wakes sessions when something may be due: a heart-beat, the end of the client's grace, the
@@ -26,8 +28,8 @@ type wheel struct {
 	running bool  // turn is under way, and will set the timer
 
 	// Owned by turn.
-	due    []dueItem
-	claims claims // outboxes with a beat in them
+	due   []dueItem
+	frame []byte // room for a heart-beat
 }
 
 // alarm is a session's place on the wheel; the sessions of a slot are a list.
@@ -47,7 +49,7 @@ type dueItem struct {
 	wait  time.Duration
 }
 
-func newWheel() *wheel { return &wheel{start: time.Now()} }
+func newWheel() *wheel { return &wheel{start: time.Now(), frame: make([]byte, 16)} }
 
 // wake sets the alarm of s, for d from now; it replaces the one that is set.
 func (w *wheel) wake(s *session, d time.Duration, beats bool) {
@@ -91,6 +93,9 @@ func (w *wheel) pass(tick int64) {
 func (w *wheel) insert(s *session, when time.Duration) int64 {
 	tick := int64((when + wheelTick - 1) / wheelTick)
 	tick = min(max(tick, w.at), w.at+wheelSlots-1)
+	if tick-w.at > wheelFar {
+		tick -= tick % wheelGroup
+	}
 	a := &s.alarm
 	a.on, a.slot = true, int32(tick%wheelSlots)
 	head := &w.slots[a.slot]
@@ -157,9 +162,8 @@ func (w *wheel) turn() {
 	now := time.Now()
 	for i := range w.due {
 		d := &w.due[i]
-		d.wait = d.s.ring(now, d.beats, &w.claims)
+		d.wait = d.s.ring(now, d.beats, w.frame[:0])
 	}
-	w.claims.flush()
 
 	w.mu.Lock()
 	for _, d := range w.due {

@@ -40,7 +40,7 @@ func writeNow(c syscall.RawConn, p []byte) (int, error) {
 
 func writeFD(fd uintptr, p []byte) (int, error) {
 	for {
-		n, err := syscall.Write(int(fd), p)
+		n, err := writeRaw(int(fd), p)
 		switch err {
 		case nil:
 			return n, nil
@@ -65,7 +65,7 @@ func (s *socket) openRaw(nc net.Conn) {
 // tryRead reads what is there into s.into; false if it has to be waited for.
 func (s *socket) tryRead(fd uintptr) bool {
 	for {
-		n, err := syscall.Read(int(fd), s.into)
+		n, err := readRaw(int(fd), s.into)
 		switch err {
 		case nil:
 			s.got, s.gotErr = n, nil
