@@ -1,3 +1,5 @@
+//go:build !race && !msan && !asan
+
 package transport
 
 import (
@@ -9,7 +11,7 @@ import (
 // about a system call. Above all, these notes wake the runtime's monitor thread, which then
 // sleeps and wakes many times until the process is idle again: for heart-beats, which come when
 // nothing else does, that was a third of their cost. Long writes keep it awake, so that a busy
-// process has it.
+// process has it. The race detector is told of reads and writes by package syscall alone.
 
 const shortWrite = 64
 
