@@ -139,22 +139,53 @@ func TestTextBeforeTheClientSpoke(t *testing.T) {
 // waiting or as the network takes them.
 func TestPongsBesideData(t *testing.T) {
 	t.Run("write", func(t *testing.T) { pongsBesideData(t, 2000, 1, broker.Conn.Write) })
-	parts := 0
 	t.Run("try", func(t *testing.T) {
 		pongsBesideData(t, 40, 20000, func(c broker.Conn, batch []byte, timeout time.Duration) error {
 			n, err := c.TryWrite(batch)
 			if err != nil || n == len(batch) {
 				return err
 			}
-			parts++
-			if n > 0 && transport.Writable(c) {
-				t.Error("a pong could be written into the midst of a frame")
-			}
 			return c.Write(batch[n:], timeout)
 		})
 	})
-	if parts == 0 {
-		t.Log("every batch was written at once: no part of one was met")
+}
+
+// While a frame is written in part no pong gets between. The client reads nothing until the network
+// has had to leave a part, whatever room it has.
+func TestNoPongWithinAFrame(t *testing.T) {
+	const frames = 64
+	body := strings.Repeat("m", 1<<20)
+	part := make(chan struct{})
+	addr := serveWS(t, answerer(t, func(c broker.Conn) {
+		defer close(part)
+		var batch []byte
+		for range frames {
+			batch = c.AppendFrame(batch, nil, []byte(body), true)
+		}
+		n, err := c.TryWrite(batch)
+		if err != nil || n == 0 || n == len(batch) {
+			t.Errorf("%d of %d bytes were written at once, %v", n, len(batch), err)
+		}
+		if transport.Writable(c) {
+			t.Error("a pong could be written into the midst of a frame")
+		}
+		part <- struct{}{}
+		if err := c.Write(batch[n:], patience); err != nil {
+			t.Error(err)
+		}
+	}), transport.Options{})
+	c := dialWS(t, addr, append(ws(text, "SEND\n\n\x00"), ws(ping, "?")...))
+	<-part
+	data, pongs := 0, 0
+	for data+pongs < frames+1 {
+		switch m := c.mustNext(); {
+		case m.first == text && m.payload == body:
+			data++
+		case m.first == pong && m.payload == "?":
+			pongs++
+		default:
+			t.Fatalf("after %d frames and %d pongs: %.100v", data, pongs, m)
+		}
 	}
 }
 
