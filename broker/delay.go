@@ -33,9 +33,11 @@ func (b *Broker) publishDelayed(d store.Delivery) {
 	m := *d.Message()
 	m.NotBefore = 0
 	name := destinationOf(&m)
-	b.engine.Commit(copies(&m, b.topics.durable(name), nil), []store.Delivery{d}, func(err error) {
+	durable := b.topics.durable(name)
+	b.engine.Commit(copies(&m, durable, nil), []store.Delivery{d}, func(err error) {
+		durable.served()
 		if err == nil {
-			b.topics.publish(name, newBurst(&m), nil, nil)
+			b.topics.publish(name, newBurst(&m), nil, nil).served()
 		} else {
 			b.logStore("delayed message waits on", name)(err)
 			d.Nack(delayAgain, nil)

@@ -195,7 +195,7 @@ func (b *Broker) bind(queue, owner string, p permit) *ending {
 func (b *Broker) newDurable(bind store.Binding, wild bool) *durable {
 	d := &durable{
 		Binding: bind,
-		seat:    &subscription{destination: bind.Topic, route: bind.Topic, wild: wild, durable: bind.Queue},
+		seat:    newSeat(bind.Topic, wild, bind.Queue),
 		ready:   make(chan struct{}),
 	}
 	b.durables.byQueue[bind.Queue] = d
@@ -267,12 +267,13 @@ func (b *Broker) unbind(queue string) *ending {
 		d.leaving = nil
 		b.durables.mu.Unlock()
 	}()
-	// Out of the audience first: what is published later must not make the queue again.
+	// Out of the audience first: what is published later must not make the queue again, nor what is on its way.
 	b.topics.unsubscribe(d.Topic, d.seat.wild, d.seat)
+	d.seat.way.wait()
 	done := make(chan error, 1)
 	b.engine.(store.Binder).Unbind(queue, func(err error) { done <- err })
 	if err := <-done; err != nil {
-		d.seat = &subscription{destination: d.Topic, route: d.Topic, wild: d.seat.wild, durable: queue}
+		d.seat = newSeat(d.Topic, d.seat.wild, queue)
 		b.topics.subscribe(d.Topic, d.seat.wild, d.seat)
 		return because(reasonStore, "delete durable subscription to %s: %v", quote(d.Topic), err)
 	}
@@ -325,11 +326,63 @@ func (d *durables) count(owner string) int {
 	return n
 }
 
-// copies makes the messages that durable queues get of a topic message.
-func copies(m *store.Message, queues []string, to []*store.Message) []*store.Message {
-	for _, q := range queues {
+// way counts the messages on their way into the queue of a durable subscription, so that those of a deleted one
+// are deleted with it.
+type way struct {
+	mu    sync.Mutex // guards what follows
+	count int
+	empty chan struct{} // closed when count is 0; nil if nobody waits
+}
+
+func newSeat(topic string, wild bool, queue string) *subscription {
+	return &subscription{destination: topic, route: topic, wild: wild, durable: queue, way: new(way)}
+}
+
+// enter counts one more for the seat; false if that has left its audience.
+func (w *way) enter(seat *subscription) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if seat.gone.Load() {
+		return false
+	}
+	w.count++
+	return true
+}
+
+// wait returns once nothing is on its way any more. The seat has left its audience.
+func (w *way) wait() {
+	w.mu.Lock()
+	if w.count == 0 {
+		w.mu.Unlock()
+		return
+	}
+	empty := make(chan struct{})
+	w.empty = empty
+	w.mu.Unlock()
+	<-empty
+}
+
+// seats are durable subscriptions that a message is on its way to.
+type seats []*subscription
+
+// served tells that the message is where it was to go, or never will be.
+func (s seats) served() {
+	for _, seat := range s {
+		w := seat.way
+		w.mu.Lock()
+		if w.count--; w.count == 0 && w.empty != nil {
+			close(w.empty)
+			w.empty = nil
+		}
+		w.mu.Unlock()
+	}
+}
+
+// copies makes the messages that durable subscriptions get of a topic message.
+func copies(m *store.Message, durable seats, to []*store.Message) []*store.Message {
+	for _, seat := range durable {
 		c := *m
-		c.Queue = q
+		c.Queue = seat.durable
 		to = append(to, &c)
 	}
 	return to

@@ -3,6 +3,7 @@ package broker
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gudokmq/gudok/store"
@@ -96,18 +97,27 @@ func (s *session) deliver(sends []topicSend, c *claims) {
 	if queues != nil {
 		c.flush() // the store may make us wait
 	}
+	left := int64(len(sends))
+	arrived := func() {
+		if atomic.AddInt64(&left, -1) == 0 {
+			queues.served()
+		}
+	}
 	for _, p := range sends {
 		if queues == nil {
 			p.r.confirm()
 			continue
 		}
 		if mutant.Is(mutant.TopicFirst) {
-			s.b.engine.Commit(copies(p.m, queues, nil), nil, nil)
+			s.b.engine.Commit(copies(p.m, queues, nil), nil, func(error) { arrived() })
 			p.r.confirm()
 			continue
 		}
 		stored := s.whenStored(p.r)
-		s.b.engine.Commit(copies(p.m, queues, nil), nil, func(err error) { stored(false, err) })
+		s.b.engine.Commit(copies(p.m, queues, nil), nil, func(err error) {
+			stored(false, err)
+			arrived()
+		})
 	}
 }
 

@@ -41,6 +41,7 @@ type subscription struct {
 	prefetch    int
 	asked       bool   // the client said the prefetch
 	queue       *queue // nil for topics
+	way         *way   // of a seat
 
 	// Guarded by s.table.
 	by *granted // who permitted it

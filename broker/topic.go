@@ -108,10 +108,10 @@ func (t *topics) unsubscribe(name string, wild bool, s *subscription) {
 	}
 }
 
-// publish delivers a burst to all who are subscribed to name, and returns the queues of durable
-// subscriptions, which the caller has to serve. from is the sender's session, or nil. The caller
+// publish delivers a burst to all who are subscribed to name, and returns the durable subscriptions,
+// which the caller has to serve. from is the sender's session, or nil. The caller
 // flushes the claims that it gets; without c, goroutines do.
-func (t *topics) publish(name string, b *burst, from *session, c *claims) (durable []string) {
+func (t *topics) publish(name string, b *burst, from *session, c *claims) (durable seats) {
 	var few [8]*audience
 	all := t.audiences(name, few[:0])
 	for _, a := range all {
@@ -122,8 +122,8 @@ func (t *topics) publish(name string, b *burst, from *session, c *claims) (durab
 		for _, s := range *a.snapshot.Load() {
 			if s.durable == "" {
 				s.deliverTopic(name, b, from, c)
-			} else if !s.gone.Load() {
-				durable = append(durable, s.durable)
+			} else if s.way.enter(s) {
+				durable = append(durable, s)
 			}
 		}
 	}
@@ -131,12 +131,12 @@ func (t *topics) publish(name string, b *burst, from *session, c *claims) (durab
 }
 
 // durable is what publish returns, without publishing.
-func (t *topics) durable(name string) (durable []string) {
+func (t *topics) durable(name string) (durable seats) {
 	var few [8]*audience
 	for _, a := range t.audiences(name, few[:0]) {
 		for _, s := range *a.snapshot.Load() {
-			if s.durable != "" && !s.gone.Load() {
-				durable = append(durable, s.durable)
+			if s.durable != "" && s.way.enter(s) {
+				durable = append(durable, s)
 			}
 		}
 	}

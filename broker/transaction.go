@@ -127,6 +127,7 @@ func (s *session) handleCommit(f *stompframe.Frame) *ending {
 	}
 	var ms []*store.Message
 	var acks []store.Delivery
+	var durable seats
 	later := len(tx.nacks) > 0
 	for _, x := range tx.sends {
 		if x.to.engine == s.b.engine {
@@ -135,7 +136,8 @@ func (s *session) handleCommit(f *stompframe.Frame) *ending {
 		}
 		later = true
 		if x.to.topic != "" {
-			ms = copies(x.m, s.b.topics.durable(x.to.topic), ms)
+			to := s.b.topics.durable(x.to.topic)
+			ms, durable = copies(x.m, to, ms), append(durable, to...)
 		}
 	}
 	for _, c := range tx.acks {
@@ -159,6 +161,7 @@ func (s *session) handleCommit(f *stompframe.Frame) *ending {
 	}
 	s.b.engine.Commit(ms, acks, func(err error) {
 		defer close(committed)
+		durable.served()
 		if err != nil {
 			s.undo(tx)
 			s.unstall()
@@ -180,7 +183,7 @@ func (s *session) follow(tx *transaction) {
 	for _, x := range tx.sends {
 		switch {
 		case x.to.topic != "":
-			s.b.topics.publish(x.to.topic, newBurst(x.m), s, nil)
+			s.b.topics.publish(x.to.topic, newBurst(x.m), s, nil).served()
 		case x.to.engine != nil && x.to.engine != s.b.engine:
 			log := s.b.logStore("message not kept", x.to.queue)
 			s.b.keep(x.to, x.m, func(_ bool, err error) { log(err) })
