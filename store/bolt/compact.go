@@ -28,6 +28,16 @@ func compactPays(db *bbolt.DB) bool {
 // it is: see Recover.
 func Compact(o Options) error {
 	o = o.withDefaults()
+	free, err := lockDir(o.Path, o.LockTimeout)
+	if err != nil {
+		return openError(o.file(), err)
+	}
+	defer free()
+	return compact(o)
+}
+
+// compact is Compact in a directory that is locked.
+func compact(o Options) error {
 	path := o.file()
 	db, _, err := openFile(&o, path)
 	if err != nil {
@@ -222,10 +232,15 @@ func (p *packer) copyDamaged(from *bbolt.Tx) error {
 //
 // What was acknowledged stays so as far as the file still tells. Messages of commits that the damage
 // has cut off are looked for page by page; of those nobody knows any more whether they were
-// acknowledged, so that they come back, counted as delivered once.
+// acknowledged, so that they come back, counted as delivered once, and with them bindings.
 func Recover(o Options, out io.Writer) error {
 	o = o.withDefaults()
 	path := o.file()
+	freeDir, err := lockDir(o.Path, o.LockTimeout)
+	if err != nil {
+		return openError(path, err)
+	}
+	defer freeDir()
 	free, err := lockFile(path, o.LockTimeout)
 	if err != nil {
 		return openError(path, err)
@@ -256,10 +271,16 @@ func Recover(o Options, out io.Writer) error {
 // damagedSuffix is added to the name of a file that was recovered.
 const damagedSuffix = ".damaged"
 
-// keepAside gives the damaged file a second name, which no earlier one has.
+// keepAside gives the damaged file a second name, which no earlier one has; it may have it already, from
+// a recovery that was cut short.
 func keepAside(path string) error {
 	err := os.Link(path, path+damagedSuffix)
 	if errors.Is(err, os.ErrExist) {
+		one, e1 := os.Stat(path)
+		two, e2 := os.Stat(path + damagedSuffix)
+		if e1 == nil && e2 == nil && os.SameFile(one, two) {
+			return nil
+		}
 		return fmt.Errorf("%s is there already, from an earlier recovery; move it away", path+damagedSuffix)
 	}
 	return err

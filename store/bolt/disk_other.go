@@ -28,5 +28,8 @@ func lockFile(path string, _ time.Duration) (free func(), err error) {
 	return func() {}, f.Close()
 }
 
+// lockDir does nothing: directories cannot be locked here.
+func lockDir(string, time.Duration) (free func(), err error) { return func() {}, nil }
+
 // syncDir does nothing: directories cannot be synced here.
 func syncDir(string) error { return nil }

@@ -55,14 +55,32 @@ func lockFile(path string, timeout time.Duration) (free func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := lock(f, timeout); err != nil {
+		_ = f.Close()
+		return nil, errLocked
+	}
+	return func() { _ = f.Close() }, nil // and the lock with it
+}
+
+// lockDir keeps other processes from making and replacing files in a directory, for as long as until free
+// is called, where the file system knows locks on directories.
+func lockDir(path string, timeout time.Duration) (free func(), err error) {
+	d, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := lock(d, timeout); errors.Is(err, syscall.EWOULDBLOCK) {
+		_ = d.Close()
+		return nil, errLocked
+	}
+	return func() { _ = d.Close() }, nil
+}
+
+func lock(f *os.File, timeout time.Duration) error {
 	for end := time.Now().Add(timeout); ; time.Sleep(lockNap) {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { _ = f.Close() }, nil // and the lock with it
-		}
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
-			_ = f.Close()
-			return nil, errLocked
+			return err
 		}
 	}
 }

@@ -18,7 +18,8 @@
 //
 // The data directory holds gudok.db, and nothing else for long: a file under construction is called
 // gudok.db.new or gudok.db.compact until it is synced, gets its name by rename, and the directory is
-// synced then. What Recover has replaced is kept as gudok.db.damaged. The buckets of the file:
+// synced then. While files are made and replaced, by Open, Compact and Recover, the directory is locked, as
+// the file is for as long as it is open. What Recover has replaced is kept as gudok.db.damaged. The buckets of the file:
 //
 //	meta      "format"    the format's version in digits: 1
 //	          "manifest"  see below

@@ -37,6 +37,14 @@ var _ store.Engine = (*Engine)(nil)
 // ErrFormat. The engine owns four goroutines, which Close ends.
 func Open(o Options) (*Engine, error) {
 	o = o.withDefaults()
+	if err := makeDir(&o); err != nil {
+		return nil, err
+	}
+	free, err := lockDir(o.Path, o.LockTimeout)
+	if err != nil {
+		return nil, openError(o.file(), err)
+	}
+	defer free() // the file is locked then
 	if err := prepare(&o); err != nil {
 		return nil, err
 	}
@@ -48,7 +56,7 @@ func Open(o Options) (*Engine, error) {
 		if err := db.Close(); err != nil {
 			return nil, openError(o.file(), err)
 		}
-		if err := Compact(o); err != nil {
+		if err := compact(o); err != nil {
 			o.Logger.Warn("the file stays as big as it is", "path", o.file(), "error", err)
 		}
 		if db, f, err = openFile(&o, o.file()); err != nil {

@@ -41,9 +41,8 @@ var ErrDamaged = errors.New("the file is damaged")
 // is no store at all.
 var ErrFormat = errors.New("the file is not of a format that this version reads")
 
-// prepare makes the data directory and, where there is none, an empty file. It leaves no half-made
-// file behind under the file's name, whenever the machine stops.
-func prepare(o *Options) error {
+// makeDir makes the data directory, unless it is there.
+func makeDir(o *Options) error {
 	info, err := os.Stat(o.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -61,12 +60,18 @@ func prepare(o *Options) error {
 	case !info.IsDir():
 		return fmt.Errorf("data directory %s is not a directory; move it away or choose another path", o.Path)
 	}
+	return nil
+}
+
+// prepare makes an empty file where there is none. It leaves no half-made file behind under the file's
+// name, whenever the machine stops. The caller has locked the directory.
+func prepare(o *Options) error {
 	for _, leftover := range []string{o.file() + newSuffix, o.file() + compactSuffix} {
 		if err := os.Remove(leftover); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove %s, left from before: %w; make the directory writable for this user", leftover, reason(err))
 		}
 	}
-	info, err = os.Stat(o.file())
+	info, err := os.Stat(o.file())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return create(o)

@@ -24,6 +24,8 @@ type salvage struct {
 	marks   map[uint64][]byte
 	commits map[uint64]*found
 	broken  bool // a part of the tree could not be read
+	bound   map[string]bool
+	unbound bool // bindings are missing
 	written map[spot]bool
 }
 
@@ -52,6 +54,7 @@ func (s *salvage) run(db *bbolt.DB) error {
 	}
 	s.to = packer{db: db}
 	s.marks, s.commits, s.written = map[uint64][]byte{}, map[uint64]*found{}, map[spot]bool{}
+	s.bound, s.unbound = map[string]bool{}, true
 	p, err := openPages(s.f, info.Size())
 	if err != nil {
 		s.say("%v; every page is looked at", err)
@@ -119,8 +122,9 @@ func (s *salvage) walk(p *pages, want *manifest, known *bool) error {
 		case bucket == string(bucketBinds):
 			if b, ok := parseBinding(e.key, raw); ok {
 				s.to.bind(b)
+				s.bound[b.Queue] = true
 			} else {
-				s.say("the binding of queue %q is lost", e.key)
+				s.say("the binding of queue %q is damaged", e.key)
 			}
 		}
 		return nil
@@ -135,10 +139,13 @@ func (s *salvage) walk(p *pages, want *manifest, known *bool) error {
 		s.broken = true
 		s.say("%d commits cannot be reached; every page is looked at", int(want.buckets)-len(s.commits))
 	}
+	if s.unbound = !*known || s.to.manifest.binds != want.binds; s.unbound {
+		s.broken = true
+	}
 	return err
 }
 
-// scan looks at every page for commits that the tree does not hold any more.
+// scan looks at every page for commits, and bindings if some are missing, that the tree does not hold any more.
 func (s *salvage) scan(p *pages) {
 	p.high = uint64(p.size) / uint64(p.pageSize)
 	for id := uint64(2); id < p.high; id++ {
@@ -156,13 +163,31 @@ func (s *salvage) scan(p *pages) {
 				s.inline(p, e)
 				continue
 			}
+			s.binding(e)
 			f.entries[string(e.key)] = e.value
 		}
 		s.orphan(f)
 	}
 }
 
-// inline looks at a small commit that lies in its parent's page.
+// binding takes a binding that was met page by page, if it is one.
+func (s *salvage) binding(e element) {
+	// A reach has 12 bytes, and its checksum where a binding has it.
+	if !s.unbound || s.bound[string(e.key)] || e.size == 12 || e.size > 1<<17 {
+		return
+	}
+	raw, err := e.value()
+	if err != nil {
+		return
+	}
+	if b, ok := parseBinding(e.key, raw); ok {
+		s.to.bind(b)
+		s.bound[b.Queue] = true
+		s.say("the binding of queue %q was cut off: it comes back and may have been deleted", b.Queue)
+	}
+}
+
+// inline looks at a small bucket that lies in its parent's page.
 func (s *salvage) inline(p *pages, e element) {
 	value, err := e.value()
 	if err != nil || len(value) < bucketLen || binary.LittleEndian.Uint64(value) != 0 {
@@ -170,6 +195,7 @@ func (s *salvage) inline(p *pages, e element) {
 	}
 	f := &found{entries: map[string]func() ([]byte, error){}, orphan: true}
 	err = p.walkBucket(e, nil, func(e element) error {
+		s.binding(e)
 		f.entries[string(e.key)] = e.value
 		return nil
 	})
