@@ -17,6 +17,8 @@ type publisher struct {
 	seq  int
 	rnd  *rand.Rand
 	size int // of each body, unless 0
+	// dress, unless nil, says what is special about the next message, and gives headers for it.
+	dress func(e *entry) string
 }
 
 func newPublisher(l *ledger, name string, rnd *rand.Rand) *publisher {
@@ -44,7 +46,11 @@ func (p *publisher) next() (entry, string, []byte) {
 		}
 	}
 	e := entry{key: key{pub: p.name, seq: p.seq}, sum: sumOf(p.name, p.seq, body)}
-	return e, fmt.Sprintf("x-pub:%s\nx-seq:%d\nx-sum:%s\n%s", p.name, p.seq, e.sum, odd), body
+	special := ""
+	if p.dress != nil {
+		special = p.dress(&e)
+	}
+	return e, fmt.Sprintf("x-pub:%s\nx-seq:%d\nx-sum:%s\n%s%s", p.name, p.seq, e.sum, special, odd), body
 }
 
 // window bounds what is on its way.
@@ -130,29 +136,53 @@ func (p *publisher) transactions(k *link, outstanding int, queues []string, stop
 			return
 		default:
 		}
-		if !w.enter() || p.transaction(k, fmt.Sprint("t", n), queues, w.leave) != nil {
+		if !w.enter() {
+			return
+		}
+		do := p.transaction
+		if p.rnd.IntN(10) == 0 {
+			do = p.abort
+		}
+		if do(k, fmt.Sprint("t", n), queues, w.leave) != nil {
 			return
 		}
 	}
 }
 
-func (p *publisher) transaction(k *link, id string, queues []string, then func()) error {
-	u := p.l.unit()
-	if err := k.send("BEGIN\ntransaction:"+id+"\n", nil, nil); err != nil {
+// abort takes a transaction back: nothing of it ever comes.
+func (p *publisher) abort(k *link, id string, queues []string, then func()) error {
+	if err := p.gather(k, p.l.unit(), id, queues, true); err != nil {
 		return err
 	}
-	for _, q := range queues {
-		e, headers, body := p.next()
-		p.l.intend(e, []string{q}, u)
-		if err := k.send("SEND\ndestination:"+q+"\ntransaction:"+id+"\n"+headers, body, nil); err != nil {
-			return err
-		}
+	return k.send("ABORT\ntransaction:"+id+"\n", nil, then)
+}
+
+func (p *publisher) transaction(k *link, id string, queues []string, then func()) error {
+	u := p.l.unit()
+	if err := p.gather(k, u, id, queues, false); err != nil {
+		return err
 	}
 	p.l.asked(u)
 	return k.send("COMMIT\ntransaction:"+id+"\n", nil, func() {
 		p.l.committed(u)
 		then()
 	})
+}
+
+// gather sends what is in a transaction, but not how it ends.
+func (p *publisher) gather(k *link, u *unit, id string, queues []string, optional bool) error {
+	if err := k.send("BEGIN\ntransaction:"+id+"\n", nil, nil); err != nil {
+		return err
+	}
+	for _, q := range queues {
+		e, headers, body := p.next()
+		e.optional = optional
+		p.l.intend(e, []string{q}, u)
+		if err := k.send("SEND\ndestination:"+q+"\ntransaction:"+id+"\n"+headers, body, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mode is how a consumer acknowledges.
@@ -164,6 +194,7 @@ const (
 	individual mode = "client-individual"
 	forwarding mode = "forwarding" // each message goes on to another queue in a transaction
 	burying    mode = "burying"    // each message goes to the dead letter queue
+	refusing   mode = "refusing"   // most messages are refused as often as that is possible
 )
 
 // consumer takes the messages of one queue.
@@ -181,6 +212,11 @@ type consumer struct {
 	to     string     // forwarding: where
 	then   func()     // forwarding, burying: after each receipt
 	seen   func(e *entry)
+	// leaves: after so many messages the connection ends without a word.
+	leaves   int
+	departed bool
+	// deletes: after so many messages a durable subscription is deleted and made again.
+	deletes int
 	// inbox, unless nil, gets the deliveries instead, for the test to settle.
 	inbox chan waiting
 
@@ -215,7 +251,7 @@ func (c *consumer) head() string {
 	c.current, c.since = newReading(c.queue), 0
 	c.mu.Unlock()
 	ack := c.mode
-	if ack == forwarding || ack == burying {
+	if ack != auto && ack != cumulative {
 		ack = individual
 	}
 	return fmt.Sprintf("SUBSCRIBE\nid:%s\nack:%s\n%s", c.name(), ack, c.headers)
@@ -225,6 +261,9 @@ func (c *consumer) head() string {
 func (c *consumer) message(sub string, f *harness.Frame) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
+	if c.departed {
+		return // it is not there to read it
+	}
 	c.mu.Lock()
 	r := c.current
 	if c.old != nil {
@@ -242,6 +281,12 @@ func (c *consumer) message(sub string, f *harness.Frame) {
 		c.inbox <- waiting{e, f.Value("ack"), f}
 	case c.old == nil:
 		c.settle(e, f.Value("ack"))
+	}
+	switch {
+	case c.leaves > 0 && c.since == c.leaves:
+		c.depart(r)
+	case c.deletes > 0 && c.since >= c.deletes && c.old == nil:
+		c.remake()
 	}
 	if c.seen != nil {
 		c.seen(e)
@@ -281,7 +326,41 @@ func (c *consumer) settle(e *entry, ack string) {
 		c.forward(e, ack)
 	case burying:
 		c.bury(e, ack)
+	case refusing:
+		if c.rnd.IntN(8) == 0 {
+			c.acknowledge([]*entry{e}, ack)
+			return
+		}
+		c.l.refusing(e)
+		_ = c.k.send("NACK\nid:"+ack+"\ndelay:0\n", nil, nil)
 	}
+}
+
+// depart ends the connection with all it holds.
+func (c *consumer) depart(r *reading) {
+	c.departed = true
+	c.k.closing.Store(true)
+	c.l.dropped(r)
+	c.k.conn.Close()
+}
+
+// remake deletes a durable subscription and makes it again: what was receipted before is gone for good.
+func (c *consumer) remake() {
+	c.mu.Lock()
+	r := c.current
+	c.old = r
+	c.mu.Unlock()
+	c.kept = nil
+	c.l.ending(r)
+	es := c.l.promised()
+	_ = c.k.send("UNSUBSCRIBE\nid:"+c.name()+"\ndurable:true\n", nil, func() {
+		c.l.deleted(es)
+		c.l.ended(r)
+		c.mu.Lock()
+		c.old = nil
+		c.mu.Unlock()
+		_ = c.k.send(c.head(), nil, nil)
+	})
 }
 
 func (c *consumer) acknowledge(es []*entry, ack string) {
@@ -326,7 +405,7 @@ func (c *consumer) forward(e *entry, ack string) {
 // bury refuses a message for good.
 func (c *consumer) bury(e *entry, ack string) {
 	u := c.l.unit()
-	c.l.move(e, strings.Replace(c.queue, "/queue/", "/dlq/", 1), u)
+	c.l.move(e, graveOf(c.queue), u)
 	_ = c.k.send("NACK\nid:"+ack+"\nrequeue:false\n", nil, func() { c.settled(u) })
 }
 

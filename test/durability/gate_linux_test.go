@@ -37,8 +37,10 @@ type call struct {
 	args [6]uint64
 }
 
-// gated are the calls by which a file changes, or its change becomes durable.
+// gated are the calls by which a file changes, or its change becomes durable; and openat, if it may make
+// one.
 var gated = map[uintptr]string{
+	unix.SYS_OPENAT:   "create",
 	unix.SYS_PWRITE64: "pwrite", unix.SYS_FDATASYNC: "fdatasync", unix.SYS_FSYNC: "fsync", unix.SYS_FTRUNCATE: "ftruncate",
 	unix.SYS_RENAMEAT: "rename", unix.SYS_RENAMEAT2: "rename", unix.SYS_LINKAT: "link", unix.SYS_UNLINKAT: "unlink", unix.SYS_MKDIRAT: "mkdir",
 }
@@ -184,7 +186,7 @@ func (g *gate) serve() error {
 		var errno syscall.Errno
 		switch {
 		case errors.Is(err, errLast):
-			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 				return err
 			}
 			continue // unanswered: it must not happen any more
@@ -233,7 +235,7 @@ func control(fd int, request uintptr, arg unsafe.Pointer) error {
 // file is the file that the call is about, by its descriptor or its (new) name.
 func (c *call) file() string {
 	switch c.name {
-	case "mkdir", "unlink":
+	case "create", "mkdir", "unlink":
 		return c.text(1)
 	case "rename", "link":
 		return c.text(3)
@@ -296,14 +298,23 @@ func enter(address string) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	// The number of the call, one comparison for each of ours, and the two answers.
-	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}}
+	// The number of the call, one comparison for each of ours, then for openat its flags.
+	load := func(at uint32) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at}
+	}
+	filter := []unix.SockFilter{load(0)}
 	left := len(gated)
 	for nr := range gated {
-		filter = append(filter, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(nr), Jt: uint8(left)})
-		left--
+		to := left + 3 // the last line
+		if left--; nr == unix.SYS_OPENAT {
+			to = left + 1 // behind the first answer
+		}
+		filter = append(filter, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(nr), Jt: uint8(to)})
 	}
 	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+		load(16+2*8), // seccomp_data.args[2]
+		unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: unix.O_CREAT, Jt: 1},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF})
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	// Only a kill interrupts a call that is held.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gudokmq/gudok/test/harness"
 )
 
 // key is one message in one queue.
@@ -24,6 +26,13 @@ type entry struct {
 	expires int64 // Unix milliseconds; 0 never
 	auto    bool  // its queue is consumed without acknowledgements
 	tx      *unit // sent within
+
+	notBefore int64  // Unix milliseconds
+	fleeting  bool   // not durable
+	optional  bool   // may be gone
+	loose     bool   // comes in any order
+	grave     *entry // what it becomes as a dead letter, or
+	of        *entry // what it was before
 
 	receipted  bool // the broker promised to keep it
 	delivered  int
@@ -65,7 +74,11 @@ type ledger struct {
 	torn    map[string]int    // by queue: the life from which on a message may be marked that nobody has seen
 	wrong   []string
 	kinds   map[string]int // how many of each
-	counts  struct{ intents, receipts, deliveries, acks, ackReceipts, again, unread, errors int }
+	fickle  []*entry       // of subFickle, since it was last deleted
+	counts  struct {
+		intents, receipts, deliveries, acks, ackReceipts, again, unread, errors int
+		refusals, burials, deletions, aborted                                   int
+	}
 	target  int // so many receipts
 	reached chan struct{}
 }
@@ -116,7 +129,20 @@ func (l *ledger) intend(e entry, queues []string, u *unit) []*entry {
 		c.queue, c.life, c.tx, c.auto = q, l.life, u, q == qAuto
 		l.entries[c.key] = &c
 		es = append(es, &c)
-		l.counts.intents++
+		if e.optional {
+			l.counts.aborted++
+		} else {
+			l.counts.intents++
+		}
+		if q == subFickle {
+			c.optional = true
+			l.fickle = append(l.fickle, &c)
+		}
+		if q == qStorm {
+			c.grave = &entry{key: c.key, sum: c.sum, life: l.life, loose: true, optional: true, of: &c}
+			c.grave.queue = graveOf(q)
+			l.entries[c.grave.key] = c.grave
+		}
 	}
 	if u != nil {
 		u.sends = append(u.sends, es...)
@@ -197,19 +223,34 @@ func (l *ledger) delivered(r *reading, k key, sum string, redelivered bool) *ent
 	if e.expires > 0 && time.Now().UnixMilli() > e.expires+slack.Milliseconds() {
 		l.fault("expired: %v came %d ms after its time", k, time.Now().UnixMilli()-e.expires)
 	}
+	switch now := time.Now().UnixMilli(); {
+	case e.fleeting && e.life < l.life:
+		l.fault("resurrected: %v is of life %d, and not durable", k, e.life)
+	case now < e.notBefore:
+		l.fault("delay: %v came %d ms before its time", k, e.notBefore-now)
+	case e.grave != nil && e.grave.delivered > 0:
+		l.fault("resurrected: %v is a dead letter already", k)
+	case e.of != nil && e.of.ackPromise:
+		l.fault("resurrected: %v, whose acknowledgement was receipted, is a dead letter", k)
+	case e.of != nil:
+		e.of.ackSent = true // it is there no longer
+		if e.delivered == 0 {
+			l.counts.burials++
+		}
+	}
 	if e.delivered > 0 && e.last == l.life && !redelivered {
 		l.fault("redelivered flag: %v came again without it", k)
 	}
 	if from, ok := l.torn[e.queue]; e.delivered == 0 && redelivered && (!ok || l.life < from) {
 		l.fault("redelivered flag: %v has it the first time", k)
 	}
-	if last, ok := r.last[k.pub]; ok && k.seq <= last {
+	if last, ok := r.last[k.pub]; ok && k.seq <= last && !e.loose {
 		l.fault("out of order: %v after %d of the same publisher", k, last)
 	}
 	r.last[k.pub] = k.seq
 	if e.delivered == 0 {
 		pq := [2]string{k.pub, e.queue}
-		if last, ok := l.first[pq]; ok && k.seq <= last {
+		if last, ok := l.first[pq]; ok && k.seq <= last && !e.loose {
 			l.fault("out of order: %v the first time after %d of the same publisher", k, last)
 		}
 		l.first[pq] = k.seq
@@ -320,82 +361,22 @@ func (l *ledger) keep(queue string, n int) {
 	}
 }
 
-// outcome is what the ledger says once everything has been drained.
-type outcome struct {
-	missing map[int]int // by life: what was sent, not promised, and is not there
-	autoGap int         // of the queue without acknowledgements: promised, and lost on its way to the consumer
-}
-
-// settle judges what can be told at the end only.
-func (l *ledger) settle() outcome {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	o := outcome{missing: map[int]int{}}
-	for _, u := range l.units {
-		l.settleUnit(u)
-	}
-	lost := 0
-	order := slices.SortedFunc(maps.Values(l.entries), func(a, b *entry) int {
-		return strings.Compare(fmt.Sprintf("%s %s %9d", a.queue, a.pub, a.seq), fmt.Sprintf("%s %s %9d", b.queue, b.pub, b.seq))
-	})
-	for _, e := range order {
-		switch {
-		case !e.receipted && e.delivered == 0:
-			o.missing[e.life]++
-		case !e.receipted || e.ackSent || e.expires > 0:
-		case e.auto && e.delivered > 0:
-		case e.auto:
-			o.autoGap++
-		default:
-			lost++
-			l.fault("lost: %v of life %d was receipted, delivered %d times (last in life %d), never acknowledged, and is gone",
-				e.key, e.life, e.delivered, e.last)
+// while waits until done is closed, for as long as anything comes from the broker at all; false if nothing
+// does any more.
+func (l *ledger) while(done <-chan struct{}) bool {
+	seen := -1
+	for {
+		select {
+		case <-done:
+			return true
+		case <-time.After(harness.Patience):
 		}
-	}
-	if lost > 0 {
-		l.wrong = append(l.wrong, fmt.Sprintf("lost in all: %d", lost))
-	}
-	return o
-}
-
-// settleUnit judges whether a unit happened as a whole. The caller holds l.mu.
-func (l *ledger) settleUnit(u *unit) {
-	there, absent := 0, 0
-	for _, e := range u.sends {
-		switch {
-		case e.auto || e.expires > 0: // may go by itself
-		case e.delivered > 0:
-			there++
-		default:
-			absent++
+		l.mu.Lock()
+		now := l.counts.deliveries + l.counts.receipts + l.counts.ackReceipts
+		l.mu.Unlock()
+		if now == seen {
+			return false
 		}
+		seen = now
 	}
-	if there > 0 && absent > 0 {
-		l.fault("half a transaction: %d of its messages are there, %d are not; one is %v", there, absent, u.sends[0].key)
-	}
-	again := 0
-	for _, e := range u.acks {
-		if e.last > u.life {
-			again++
-		}
-	}
-	if u.whole && again > 0 && again < len(u.acks) {
-		l.fault("half a transaction: %d of its %d messages came again; one is %v", again, len(u.acks), u.acks[0].key)
-	}
-	happened := u.receipted || there > 0
-	for _, e := range u.acks {
-		if happened && e.delivered > 0 && e.last > u.life {
-			l.fault("half a transaction: its messages are there, and %v, which it acknowledged, was delivered again", e.key)
-		}
-		if happened || u.asked && len(u.sends) == 0 {
-			e.ackSent = true
-		}
-	}
-}
-
-// faults are what is wrong so far.
-func (l *ledger) faults() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.wrong)
 }

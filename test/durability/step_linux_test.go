@@ -13,12 +13,6 @@ import (
 	"github.com/gudokmq/gudok/test/harness"
 )
 
-// Where what is refused goes.
-const (
-	deadIndividual = "/dlq/one.individual"
-	deadTired      = "/dlq/eight.tired"
-)
-
 // deed is one thing that a client asks for, which happens as a whole or not at all, and before its
 // receipt.
 type deed struct {
@@ -64,13 +58,13 @@ var deeds = []deed{
 			_ = c.k.send("ACK\nid:"+ds[9].ack+"\n", nil, func() { w.l.committed(u); done() })
 		}
 	}},
-	{"bury", []string{qIndividual, deadIndividual}, func(w *world) func(func()) {
+	{"bury", []string{qIndividual, graveOf(qIndividual)}, func(w *world) func(func()) {
 		w.send(w.publisher("p"), qIndividual, 1, true)
 		c := w.hold(qIndividual, individual)
 		d := c.take(w, 1)[0]
 		return func(done func()) { c.then = done; c.bury(d.e, d.ack) }
 	}},
-	{"refuse", []string{qTired, deadTired}, prepareRefusal},
+	{"refuse", []string{qTired, graveOf(qTired)}, prepareRefusal},
 	{"publish", []string{subAlways, subSeldom}, func(w *world) func(func()) {
 		for _, s := range []string{subAlways, subSeldom} {
 			w.subscribe(s, individual).leave(w)
@@ -103,7 +97,7 @@ var deeds = []deed{
 	{"drop the oldest", []string{qShort}, func(w *world) func(func()) {
 		w.send(w.publisher("p"), qShort, 1, true)
 		k, p := w.dial(""), w.publisher("p")
-		return func(done func()) { _ = p.one(k, qShort, done); w.l.keep(qShort, short) }
+		return func(done func()) { _ = p.one(k, qShort, done); w.l.keep(qShort, short-1) }
 	}},
 }
 
@@ -113,7 +107,7 @@ func prepareRefusal(w *world) func(func()) {
 	var d waiting
 	var done func()
 	last := w.l.unit()
-	grave := w.consume(deadTired, individual)
+	grave := w.consume(graveOf(qTired), individual)
 	grave.inbox = make(chan waiting, 10_000)
 	grave.seen = func(e *entry) { // it is durable then
 		if d.e != nil && e.seq == d.e.seq && e.pub == d.e.pub {
@@ -128,7 +122,7 @@ func prepareRefusal(w *world) func(func()) {
 		w.t.Fatal(err)
 	}
 	d = c.take(w, 1)[0]
-	w.l.move(d.e, deadTired, last) // maybe only at the start of the next life
+	w.l.move(d.e, graveOf(qTired), last) // maybe only at the start of the next life
 	if d.f.Value("delivery-count") != "2" {
 		c.refuse(w, d, "delay:0\n")
 		d = c.take(w, 1)[0]
@@ -145,7 +139,7 @@ func prepareRefusal(w *world) func(func()) {
 // TestEveryStep stops the broker, or cuts the power, before each call in turn by which a deed reaches the
 // disk, and after the last: it has happened as a whole, or not at all, and it has if it was receipted.
 func TestEveryStep(t *testing.T) {
-	for _, kind := range []string{"kill", "ext4", "xfs"} {
+	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			rnd := seeded(t)
@@ -215,6 +209,41 @@ func TestReceiptWaitsForTheDisk(t *testing.T) {
 	w.restart()
 	slices.Sort(queues)
 	w.end(slices.Compact(queues)...)
+}
+
+// TestUnsubscribedTakesWhatIsOnItsWay holds up the write of a message while the durable subscription is deleted that is to
+// get it: it is deleted, too.
+func TestUnsubscribedTakesWhatIsOnItsWay(t *testing.T) {
+	w := newWorld(t, seeded(t), filepath.Join(t.TempDir(), "data"))
+	g := w.startGated()
+	w.l.begin(0)
+	c := w.hold(subAlways, individual)
+	held, enough := make(chan struct{}), make(chan struct{})
+	g.watch(func(c *call) error {
+		if bytes.Contains(c.data(), []byte("\nx-pub:news")) {
+			close(held)
+			<-enough
+		}
+		return nil
+	})
+	k, p := w.dial(""), w.publisher("news")
+	if err := p.news(k, topicNews, []string{subAlways}, func() {}); err != nil {
+		t.Fatal(err)
+	}
+	e := w.l.entries[key{"news", 1, subAlways}]
+	w.await(held, "the first write", nil)
+	deleted := make(chan struct{})
+	err := c.k.send("UNSUBSCRIBE\nid:"+c.name()+"\ndurable:true\n", nil, func() { close(deleted) })
+	w.sync(w.dial("")) // the broker has read it, most likely
+	close(enough)
+	g.watch(nil)
+	w.await(deleted, "the receipt", err)
+	w.sync(k)
+	w.l.acking([]*entry{e}, nil)
+	w.l.acked([]*entry{e})
+	w.hold(subAlways, individual).takeAll(w)
+	w.restart()
+	w.end(subAlways)
 }
 
 // step kills the broker, or cuts the power, before the nth call of a deed, and tells whether there was

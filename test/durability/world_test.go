@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,16 +18,35 @@ const (
 	qBacklog    = "/queue/four.backlog" // consumed now and then
 	qForward    = "/queue/five.in"      // each message goes on to
 	qForwarded  = "/queue/six.out"
-	qShort      = "/queue/seven.short" // keeps the latest few
-	qTired      = "/queue/eight.tired" // buries what is refused twice
+	qShort      = "/queue/seven.short"   // keeps the latest few
+	qTired      = "/queue/eight.tired"   // buries what is refused twice
+	qMixed      = "/queue/nine.mixed"    // half of its messages are not durable
+	qLater      = "/queue/ten.later"     // all of its messages are delayed
+	qStorm      = "/queue/eleven.storm"  // most of its messages are refused, again and again
+	qShared     = "/queue/twelve.shared" // two consumers, of which one goes without a word
 	topicNews   = "/topic/news"
-	// The labels of the durable subscriptions to it: one consumed always, one now and then.
+	// The labels of the durable subscriptions to it: one consumed always, one now and then, and one
+	// that is deleted and made again.
 	subAlways = "durable web1"
 	subSeldom = "durable web2"
+	subFickle = "durable web3"
 )
 
-// short is how many messages qShort keeps.
-const short = 5
+// The most that qShort keeps, and how often a message of qTired and of qStorm is delivered.
+const (
+	short      = 5
+	limitTired = 2
+	limitStorm = 3
+)
+
+// qWide are many queues, for transactions over all of them.
+var qWide = func() []string {
+	var all []string
+	for i := range 50 {
+		all = append(all, fmt.Sprint("/queue/wide.", i))
+	}
+	return all
+}()
 
 // world is a broker that dies again and again, and everything around it.
 type world struct {
@@ -37,10 +55,11 @@ type world struct {
 	rnd    *rand.Rand
 	dir    string        // of the configuration
 	config func() string // of the next life
+	data   string        // the directory of the store, where a test looks into it
 	broker *harness.Broker
 	pubs   map[string]*publisher
 	links  []*link // of this life
-	stats  struct{ void, inFlight int }
+	stats  struct{ void, inFlight, stumbles int }
 	// mayStop: the disk fails under the broker, which may say so.
 	mayStop bool
 	// damaged: the broker may say so.
@@ -60,8 +79,9 @@ store: {engine: bolt, path: %s, min_free: 0}
 limits: {unacked: 10000}
 policies:
 - {match: %s, max_messages: %d, overflow: drop-oldest}
-- {match: %s, redelivery: {limit: 2}}
-`, data, qShort, short, qTired)
+- {match: %s, redelivery: {limit: %d}}
+- {match: %s, redelivery: {limit: %d}}
+`, data, qShort, short, qTired, limitTired, qStorm, limitStorm)
 }
 
 // start begins a life of the broker.
@@ -118,7 +138,7 @@ func (w *world) consume(queue string, m mode) *consumer {
 	c := &consumer{l: w.l, queue: queue, mode: m, rnd: rand.New(rand.NewPCG(w.rnd.Uint64(), 2))}
 	client := ""
 	switch queue {
-	case subAlways, subSeldom:
+	case subAlways, subSeldom, subFickle:
 		client = strings.TrimPrefix(queue, "durable ")
 		c.headers = "destination:" + topicNews + "\ndurable:true\n"
 		c.prompt = true
@@ -139,68 +159,6 @@ func (w *world) subscribe(queue string, m mode) *consumer {
 		w.t.Fatalf("subscribe to %s: %v\n%s", queue, err, w.broker.Output())
 	}
 	return c
-}
-
-// minimum is how many receipts for messages a cycle must bring, or it is void.
-const minimum = 200
-
-// cycle is one life under load, ended by stop at a moment that chance decides. It returns once
-// every client has read all that came.
-func (w *world) cycle(receipts int, stop func()) {
-	w.t.Helper()
-	w.start()
-	reached := w.l.begin(receipts)
-	w.l.mu.Lock()
-	before := w.l.counts
-	w.l.mu.Unlock()
-
-	w.subscribe(subAlways, individual)
-	w.subscribe(qIndividual, individual)
-	w.subscribe(qCumulative, cumulative)
-	w.subscribe(qAuto, auto)
-	w.subscribe(qForward, forwarding)
-	if w.l.life == 1 || w.rnd.IntN(4) == 0 {
-		w.subscribe(subSeldom, individual)
-	}
-	if w.rnd.IntN(4) == 0 {
-		w.subscribe(qBacklog, individual)
-	}
-	if w.rnd.IntN(4) == 0 {
-		w.subscribe(qForwarded, cumulative)
-	}
-	var load sync.WaitGroup
-	quit := make(chan struct{})
-	run := func(f func(k *link)) {
-		k := w.dial("")
-		load.Go(func() { f(k) })
-	}
-	a, b, tx, news := w.publisher("a"), w.publisher("b"), w.publisher("tx"), w.publisher("news")
-	run(func(k *link) { a.run(k, 64, []string{qIndividual, qCumulative, qAuto, qBacklog}, quit) })
-	run(func(k *link) { b.run(k, 64, []string{qForward, qIndividual, qBacklog}, quit) })
-	run(func(k *link) { tx.transactions(k, 16, []string{qIndividual, qBacklog, qCumulative}, quit) })
-	run(func(k *link) { news.topic(k, 32, topicNews, []string{subAlways, subSeldom}, quit) })
-
-	select {
-	case <-reached:
-	case <-time.After(2 * harness.Patience):
-		w.l.report("stuck: fewer than %d receipts", receipts)
-	}
-	// The moment within a commit is chance, too.
-	time.Sleep(time.Duration(w.rnd.IntN(4000)) * time.Microsecond)
-	w.closing()
-	stop()
-	close(quit)
-	load.Wait()
-	w.wait()
-	w.inspect()
-	w.l.mu.Lock()
-	after := w.l.counts
-	w.l.mu.Unlock()
-	flying := (after.intents - before.intents) - (after.receipts - before.receipts)
-	w.stats.inFlight += flying
-	if flying == 0 || after.receipts-before.receipts < minimum {
-		w.stats.void++
-	}
 }
 
 // closing tells all connections of this life that it ends.
@@ -272,12 +230,25 @@ func (w *world) drain(queues ...string) {
 	}
 	for _, c := range cs {
 		w.await(last[c.queue], "the last message of "+c.queue, nil)
+		w.stragglers(c.queue)
 		// Its acknowledgement was the last; this comes after that.
 		if err := c.k.call("UNSUBSCRIBE\nid:"+c.name()+"\n", nil); err != nil {
 			w.l.report("stuck: no receipts for the acknowledgements of %s", c.queue)
 		}
 	}
 	w.inspect()
+}
+
+// stragglers waits for what may come later than what was sent last: what is delayed, and dead letters.
+// The ledger will tell what did not come.
+func (w *world) stragglers(queue string) {
+	patience := harness.Patience
+	if planted() != "" {
+		patience = 0 // they may well be lost
+	}
+	for end := time.Now().Add(patience); w.l.awaited(queue) > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // ask has something sent and waits until it is done.
@@ -293,17 +264,16 @@ func (w *world) await(done <-chan struct{}, what string, err error) {
 	if err != nil {
 		w.t.Fatalf("%s: %v\n%s", what, err, w.broker.Output())
 	}
-	select {
-	case <-done:
-	case <-time.After(harness.Patience):
+	if !w.l.while(done) {
 		w.l.report("stuck: %s did not come", what)
 	}
 }
 
-// everything is all queues of the load.
-var everything = []string{
-	qIndividual, qCumulative, qAuto, qBacklog, qForward, qForwarded, subAlways, subSeldom,
-}
+// everything is all queues of the load; dead letters come last, for they come from the others.
+var everything = append([]string{
+	qIndividual, qCumulative, qAuto, qBacklog, qForward, qForwarded, qShort, qMixed, qLater, qStorm, qShared,
+	subAlways, subSeldom, subFickle, graveOf(qStorm),
+}, qWide...)
 
 // verdict tells what is wrong.
 func (w *world) verdict() outcome {
@@ -326,6 +296,8 @@ func (w *world) print(what string, cycles int, o outcome) {
 		"in flight at the end of a life: %d, of which missing: %d, in %d lives; lost on the way to auto consumers: %d",
 		what, cycles, w.stats.void, c.intents, c.receipts, c.deliveries, c.again, c.acks, c.ackReceipts,
 		w.stats.inFlight, missing, len(o.missing), o.autoGap)
+	w.t.Logf("among them %d refused and %d dead letters of those, %d taken back by ABORT, %d durable subscriptions deleted, %d starts cut short",
+		c.refusals, c.burials, c.aborted, c.deletions, w.stats.stumbles)
 }
 
 // stops tells that a line of the broker's is about the disk that is gone.
