@@ -228,14 +228,21 @@ func (c *Chain) password(ctx context.Context, s *state, x credential, peer broke
 		_, ok := c.throttle.allows(w, true)
 		return ok
 	}
+	learned := false
+	learn := func(err error) {
+		c.learn(w, err)
+		learned = true
+	}
 	var p *broker.Principal
 	var err error
 	if local {
-		p, err = s.users.check(ctx, x.login, x.secret, familiar, may)
+		p, err = s.users.check(ctx, x.login, x.secret, familiar, may, learn)
 	} else {
-		p, err = s.hook.ask(ctx, q, may)
+		p, err = s.hook.ask(ctx, q, may, learn)
 	}
-	c.learn(w, err)
+	if !learned { // another's turn was this one's, too
+		c.learn(w, err)
+	}
 	return p, err
 }
 
@@ -267,12 +274,10 @@ func (c *Chain) token(ctx context.Context, s *state, x credential, peer broker.P
 	if _, ok := c.throttle.allows(w, false); !ok {
 		return nil, broker.ErrTooMany
 	}
-	p, err := s.hook.ask(ctx, q, func() bool {
+	return s.hook.ask(ctx, q, func() bool {
 		_, ok := c.throttle.allows(w, true)
 		return ok
-	})
-	c.learn(w, err)
-	return p, err
+	}, func(err error) { c.learn(w, err) })
 }
 
 func (s *state) certificate(peer broker.Peer) (*broker.Principal, error) {

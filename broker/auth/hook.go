@@ -89,7 +89,8 @@ func (h *hook) remembered(q question) *broker.Principal {
 
 // ask asks for one login, unless may, asked when it is the login's turn, says that too many were
 // wrong by then.
-func (h *hook) ask(ctx context.Context, q question, may func() bool) (*broker.Principal, error) {
+// learn hears what came of it before the turn ends.
+func (h *hook) ask(ctx context.Context, q question, may func() bool, learn func(error)) (*broker.Principal, error) {
 	select {
 	case h.turns <- struct{}{}:
 		defer func() { <-h.turns }()
@@ -100,6 +101,7 @@ func (h *hook) ask(ctx context.Context, q question, may func() bool) (*broker.Pr
 		return nil, broker.ErrTooMany
 	}
 	p, err := h.post(ctx, q)
+	learn(err)
 	if err == nil && h.cache != nil {
 		h.cache.add(h.cache.digest(q), p, h.o.Cache)
 	}

@@ -176,7 +176,7 @@ func (p *Passwords) Authenticate(ctx context.Context, c broker.Credentials) (*br
 	if u := p.remembered(c.Login, c.Passcode); u != nil {
 		return u, nil
 	}
-	return p.check(ctx, c.Login, c.Passcode, false, nil)
+	return p.check(ctx, c.Login, c.Passcode, false, nil, nil)
 }
 
 // remembered is the user of a login that was right a moment ago, or nil.
@@ -194,8 +194,9 @@ func (p *Passwords) digest(u user, passcode broker.Secret) digest {
 }
 
 // check computes a hash, whatever the login, unless may, asked when it is the login's turn, says
-// that too many were wrong by then.
-func (p *Passwords) check(ctx context.Context, login string, passcode broker.Secret, familiar bool, may func() bool) (*broker.Principal, error) {
+// that too many were wrong by then. Before the turn ends learn hears what came of it, so that who is
+// next is judged by that, too.
+func (p *Passwords) check(ctx context.Context, login string, passcode broker.Secret, familiar bool, may func() bool, learn func(error)) (*broker.Principal, error) {
 	if login == "" || len(p.dummies) == 0 {
 		return nil, broker.ErrBadCredentials
 	}
@@ -218,8 +219,15 @@ func (p *Passwords) check(ctx context.Context, login string, passcode broker.Sec
 		if may != nil && !may() {
 			return nil, broker.ErrTooMany
 		}
+		var err error
 		if right := u.hash.matches(string(passcode)); !right || !known {
-			return nil, broker.ErrBadCredentials
+			err = broker.ErrBadCredentials
+		}
+		if learn != nil {
+			learn(err)
+		}
+		if err != nil {
+			return nil, err
 		}
 		p.v.cache.add(d)
 		return u.principal, nil

@@ -3,6 +3,7 @@ package bolt
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -166,6 +167,8 @@ func harm(random *rand.Rand, raw []byte, used int64) ([]byte, string) {
 	}
 }
 
+var harmed = flag.Int("harmed", 600, "files that TestDamage harms; the race detector looks at 60")
+
 // Whatever happens to the file, what is delivered is what was written, and whatever is missing or came
 // back is reported; Recover keeps what is intact.
 func TestDamage(t *testing.T) {
@@ -178,8 +181,8 @@ func TestDamage(t *testing.T) {
 	whole = whole[:inUse+4096]
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
-	rounds := 600
-	if testing.Short() {
+	rounds := *harmed
+	if race {
 		rounds = 60
 	}
 	var refused, reported, harmless, recovered, lostInAll int
