@@ -25,7 +25,7 @@ import (
 
 const serveHelp = `Run the broker until it is told to stop (SIGTERM or Ctrl-C). It then drains:
 sessions are closed in order within ten seconds; a second signal ends it at once.
-SIGUSR1 puts a line of runtime figures (goroutines, heap, allocations) into the log.
+SIGUSR1 collects garbage and puts a line of runtime figures (goroutines, heap, allocations) into the log.
 
 Usage: broker [serve] [-config FILE]
 

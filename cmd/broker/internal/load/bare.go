@@ -104,9 +104,9 @@ func listen(ctx context.Context, o Options, rep *Report) error {
 	}
 	never := make(chan struct{})
 	wait(load, never, o.Warmup)
-	before := r.sample()
+	before := r.sample(false)
 	wait(load, never, o.Duration)
-	after := r.sample()
+	after := r.sample(true)
 	rep.Interrupted = ctx.Err() != nil
 	cause := context.Cause(load)
 	r.close()

@@ -109,7 +109,7 @@ func (d *disk) run(ctx context.Context, rep *Report) error {
 
 func (d *disk) sample() sample {
 	s := sample{at: clock(), count: d.count.Load()}
-	s.usage(Options{})
+	s.usage(0)
 	return s
 }
 

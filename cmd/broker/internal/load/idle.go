@@ -26,7 +26,9 @@ func Idle(ctx context.Context, o Options) (Report, error) {
 	l := &idlers{all: make([]*conn, o.Conns), times: make([]histogram, shards)}
 	defer l.close()
 
-	before := l.sample(o)
+	told := tell(o)
+	before := l.sample(o.PID)
+	before.gc = told
 	err = parallel(ctx, o.Conns, connectors, func(i int) error {
 		begin := clock()
 		c, err := dial(ctx, d)
@@ -42,7 +44,7 @@ func Idle(ctx context.Context, o Options) (Report, error) {
 		l.note(o.PID, l.made.Add(1))
 		return nil
 	})
-	made := l.sample(o)
+	made := l.sample(o.PID)
 	rep.Server = l.server()
 	rep.perMessage(before, made)
 	rep.Conns, rep.Connects, rep.Delivered, rep.PerSecond = int(rep.Delivered), rep.PerSecond, 0, 0
@@ -54,14 +56,16 @@ func Idle(ctx context.Context, o Options) (Report, error) {
 		}
 		return rep, err
 	}
+	begun := l.sample(o.PID)
 	l.hold(ctx, o)
-	after := l.sample(o)
+	after := l.sample(o.PID)
+	after.gc = tell(o) // not before: a collection would change the memory that is measured
 	rep.Interrupted = ctx.Err() != nil
-	rep.Seconds = time.Duration(after.at - made.at).Seconds()
+	rep.Seconds = time.Duration(after.at - begun.at).Seconds()
 	rep.BeatsIn, rep.BeatsOut, rep.Dropped = l.beatsIn.Load(), l.beatsOut, l.dropped.Load()
 	if before.known && made.known && after.known {
 		kib := float64(after.broker.rssAnon-before.broker.rssAnon) / 1024 / float64(rep.Conns)
-		share := 100 * (after.broker.cpu - made.broker.cpu).Seconds() / rep.Seconds
+		share := 100 * (after.broker.cpu - begun.broker.cpu).Seconds() / rep.Seconds
 		rep.RssAnon, rep.IdleCPU = &kib, &share
 		rep.Growth = append(l.growth, Point{float64(rep.Conns), float64(after.broker.rssAnon) / (1 << 20)})
 		rep.BrokerPeak = float64(after.broker.rssAnon) / (1 << 20)
@@ -69,7 +73,8 @@ func Idle(ctx context.Context, o Options) (Report, error) {
 	if before.gc != nil && after.gc != nil {
 		each := float64(after.gc.goroutines-before.gc.goroutines) / float64(rep.Conns)
 		bytes := float64(after.gc.heapLive+after.gc.stacks-before.gc.heapLive-before.gc.stacks) / float64(rep.Conns)
-		rep.Goroutines, rep.GoBytes = &each, &bytes
+		allocs := float64(after.gc.mallocs-before.gc.mallocs) / float64(rep.Conns)
+		rep.Goroutines, rep.GoBytes, rep.Allocs = &each, &bytes, &allocs
 	}
 	return rep, nil
 }
@@ -105,9 +110,9 @@ func (l *idlers) note(pid int, made int64) {
 	}
 }
 
-func (l *idlers) sample(o Options) sample {
+func (l *idlers) sample(pid int) sample {
 	s := sample{at: clock(), count: l.made.Load()}
-	s.usage(o)
+	s.usage(pid)
 	return s
 }
 

@@ -35,7 +35,7 @@ type Report struct {
 	Wrote float64 `json:"bytes_sent"`
 	// Every is how often clients polled, in seconds; 0 in a report of Poll is long polling.
 	Every float64 `json:"every,omitempty"`
-	// Allocs is allocations of the broker per delivery (idle: per connection made), Cycles its garbage
+	// Allocs is allocations of the broker per delivery (idle: per connection, with its heart-beats), Cycles its garbage
 	// collections in the span, Pauses those of their pauses that took 5 ms or more, HeapLive what the
 	// latest found alive, in MiB.
 	Allocs   *float64 `json:"broker_allocs,omitempty"`

@@ -48,7 +48,7 @@ func messages(ctx context.Context, o Options, r *run, rep *Report) error {
 			r.start(s.c, s.on, s.after)
 		}
 	}
-	before := r.sample()
+	before := r.sample(false)
 	r.recording.Store(o.Warmup == 0)
 	for _, p := range r.pubs {
 		r.start(p.c, p.on, p.after)
@@ -63,14 +63,14 @@ func messages(ctx context.Context, o Options, r *run, rep *Report) error {
 
 	if o.Warmup > 0 {
 		wait(load, sent, o.Warmup)
-		r.recording.Store(true)
 		if load.Err() == nil { // else the warm-up is all there is
-			before = r.sample()
+			before = r.sample(false)
 		}
+		r.recording.Store(true)
 	}
 	wait(load, sent, o.Duration)
-	after := r.sample()
 	r.recording.Store(false)
+	after := r.sample(true)
 	rep.Interrupted = ctx.Err() != nil
 	stop(errDone)
 	for _, p := range r.pubs {
@@ -79,7 +79,7 @@ func messages(ctx context.Context, o Options, r *run, rep *Report) error {
 	<-sent
 	r.drain()
 	if o.Count > 0 && r.published() >= o.Count {
-		after = r.sample() // the count ended it: all of it is the measured span
+		after = r.sample(true) // the count ended it: all of it is the measured span
 	}
 	r.ending.Store(true)
 	rep.perMessage(before, after)
@@ -180,29 +180,45 @@ func (r *run) read(f func() error) {
 	})
 }
 
-func (r *run) sample() sample {
-	s := sample{at: clock(), count: r.progress()}
+// sample reads all counters, at the end of the measured span or at its beginning.
+func (r *run) sample(end bool) sample {
+	var told *goRuntime
+	if !end {
+		told = tell(r.o)
+	}
+	s := sample{at: clock(), count: r.progress(), gc: told}
 	for _, rcv := range r.subs {
 		s.took, s.wrote = s.took+rcv.c.took.Load(), s.wrote+rcv.c.wrote.Load()
 	}
-	s.usage(r.o)
+	s.usage(r.o.PID)
+	if end {
+		s.gc = tell(r.o)
+	}
 	return s
 }
 
-// usage adds what broker and client have used so far. A broker that does not tell has no figures.
-func (s *sample) usage(o Options) {
-	pid, err := o.PID, error(nil)
-	if o.Log != "" && pid > 0 {
-		if told, err := ask(pid, o.Log); err == nil {
-			s.gc = &told
-		}
-	}
+// usage adds what broker and client have used so far.
+func (s *sample) usage(pid int) {
+	var err error
 	if pid > 0 {
 		s.broker, err = measure(pid)
 		s.known = err == nil
 	}
 	s.client, err = measure(os.Getpid())
 	s.self = err == nil
+}
+
+// tell asks the broker for its own figures, which costs it a collection: so it comes before a measured
+// span begins or after it has ended. A broker that does not tell has none.
+func tell(o Options) *goRuntime {
+	if o.Log == "" || o.PID == 0 {
+		return nil
+	}
+	told, err := ask(o.PID, o.Log)
+	if err != nil {
+		return nil
+	}
+	return &told
 }
 
 // progress is the messages that have come, or the receipts where nobody subscribes.

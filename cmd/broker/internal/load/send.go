@@ -72,7 +72,7 @@ func Drain(ctx context.Context, o Options) (Report, error) {
 	}
 	defer r.close()
 	before := sample{at: clock()}
-	before.usage(o)
+	before.usage(o.PID)
 	if err := r.connect(ctx, &rep); err != nil {
 		return rep, err
 	}
@@ -122,7 +122,7 @@ func (r *run) await(ctx context.Context, before sample) sample {
 			last = sample{at: clock(), count: got}
 		}
 		if r.o.Count > 0 && got >= r.o.Count || clock()-last.at > int64(r.o.Drain) {
-			last.usage(r.o)
+			last.usage(r.o.PID)
 			return last
 		}
 	}
