@@ -16,6 +16,7 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // TestBenchLosesNothing runs the whole series, short, against a real broker.
 func TestBenchLosesNothing(t *testing.T) {
+	t.Parallel()
 	b := harness.Start(t, "")
 	var out, faults bytes.Buffer
 	cmd := exec.Command(harness.Build(t), "bench", "all", "-duration", "300ms", "-json", "-url", "ws://"+b.WS+b.Path)

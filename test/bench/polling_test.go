@@ -15,6 +15,7 @@ import (
 // TestPollingLosesNothing loads the polling server that WebSocket is compared with: the comparison is
 // only fair if both deliver everything.
 func TestPollingLosesNothing(t *testing.T) {
+	t.Parallel()
 	server := filepath.Join(t.TempDir(), "polling")
 	if out, err := exec.Command("go", "build", "-o", server, "./polling").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
