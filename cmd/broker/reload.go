@@ -28,8 +28,8 @@ func reloadSignals() <-chan os.Signal {
 
 // follow reloads the configuration whenever it is asked to, and when its file or that of the keys
 // of tokens has changed, until ctx ends.
-func (d *daemon) follow(ctx context.Context, path string, asked <-chan os.Signal) {
-	w := newWatch(path, d.conf.JWT.KeysFile)
+// w has looked at them before they were read.
+func (d *daemon) follow(ctx context.Context, path string, w *watch, asked <-chan os.Signal) {
 	tick := time.NewTicker(watchStep)
 	defer tick.Stop()
 	for {
@@ -47,10 +47,7 @@ func (d *daemon) follow(ctx context.Context, path string, asked <-chan os.Signal
 		if err := d.reload(path); err != nil {
 			d.log.Error("configuration not reloaded, nothing has changed", "err", err.Error())
 		}
-		if f := &w.files[1]; f.path != d.conf.JWT.KeysFile {
-			f.path = d.conf.JWT.KeysFile
-			w.look()
-		}
+		w.keys(d.conf.JWT.KeysFile)
 	}
 }
 
@@ -113,27 +110,38 @@ type watched struct {
 	seen os.FileInfo // nil: not there
 }
 
-func newWatch(paths ...string) *watch {
+func newWatch(path string) *watch {
 	w := new(watch)
-	for i, p := range paths {
-		w.files[i].path = p
-	}
+	w.files[0].path = path
 	w.look()
 	return w
+}
+
+// keys names the file of keys. One that is new here counts as changed, since it may have, between
+// its being read and the first look.
+func (w *watch) keys(path string) {
+	if f := &w.files[1]; f.path != path {
+		*f = watched{path: path}
+	}
 }
 
 // look notes how the files are now, and reports whether one differs from what was noted before.
 func (w *watch) look() (differs bool) {
 	for i := range w.files {
-		f := &w.files[i]
-		now, err := os.Stat(f.path)
-		if f.path == "" || err != nil {
-			now = nil
-		}
-		if !same(f.seen, now) {
-			f.seen, differs = now, true
+		if w.files[i].look() {
+			differs = true
 		}
 	}
+	return differs
+}
+
+func (f *watched) look() (differs bool) {
+	now, err := os.Stat(f.path)
+	if f.path == "" || err != nil {
+		now = nil
+	}
+	differs = !same(f.seen, now)
+	f.seen = now
 	return differs
 }
 

@@ -56,15 +56,18 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 	if code, ok := f.parseNone(args); !ok {
 		return code
 	}
+	w := newWatch(*path) // what changes from here on is read again
 	c, err := configure(*path)
 	if err != nil {
 		return f.fail(err)
 	}
+	w.keys(c.JWT.KeysFile)
+	w.files[1].look() // start reads it
 	threshold := new(slog.LevelVar)
 	log := newLogger(c.Log, threshold, stderr)
 	slog.SetDefault(log)
-	for _, w := range warnings(c) {
-		log.Warn(w.Error())
+	for _, warning := range warnings(c) {
+		log.Warn(warning.Error())
 	}
 	signal.Ignore(syscall.SIGPIPE) // who reads the log may go; the drain must not end with that
 	warnOfFiles(log, c.Limits.Connections)
@@ -82,7 +85,7 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 	var tuner sync.WaitGroup
 	tuner.Go(func() { tuneGC(tuning) })
 	tuner.Go(func() { tellRuntime(tuning, asked, log) })
-	tuner.Go(func() { d.follow(tuning, *path, again) })
+	tuner.Go(func() { d.follow(tuning, *path, w, again) })
 	failed := d.wait(ctx)
 	tuned()
 	tuner.Wait()
