@@ -128,6 +128,10 @@ func (d *disk) attachMount() {
 // cut cuts the power: what has not been flushed is lost.
 func (d *disk) cut() {
 	d.t.Helper()
+	// A process that is being started has what is open here for a while beyond its exec, and would
+	// keep the disk from being unmounted.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	f, err := os.Open(d.mount)
 	if err != nil {
 		d.t.Fatal(err)
