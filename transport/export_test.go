@@ -14,20 +14,18 @@ func Held(c broker.Conn) int {
 	n := 0
 	switch c := c.(type) {
 	case *wsConn:
-		n = c.dec.Buffered()
-		if c.buf != nil {
-			n += chunkSize
-		}
-		if c.earlyBuf != nil {
-			n += chunkSize
-		}
+		n = c.dec.Buffered() + held(&c.sock)
 	case *tcpConn:
-		n = c.dec.Buffered()
-		if c.buf != nil {
-			n += chunkSize
-		}
+		n = c.dec.Buffered() + held(&c.sock)
 	}
 	return n
+}
+
+func held(s *socket) int {
+	if s.buf == nil {
+		return 0
+	}
+	return chunkSize
 }
 
 // PlainRequest is plainRequest.

@@ -62,10 +62,11 @@ func (s *socket) openRaw(nc net.Conn) {
 	}
 }
 
-// tryRead reads what is there into s.into; false if it has to be waited for.
+// tryRead reads what is there into the buffer, which it takes for that; false if it has to be waited for.
 func (s *socket) tryRead(fd uintptr) bool {
+	b := s.take()
 	for {
-		n, err := readRaw(int(fd), s.into)
+		n, err := readRaw(int(fd), b[:])
 		switch err {
 		case nil:
 			s.got, s.gotErr = n, nil
@@ -75,6 +76,7 @@ func (s *socket) tryRead(fd uintptr) bool {
 			return true
 		case syscall.EINTR:
 		case syscall.EAGAIN:
+			s.drop()
 			s.onWait()
 			return false
 		default:

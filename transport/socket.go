@@ -18,6 +18,7 @@ import (
 
 const (
 	chunkSize  = 16 << 10 // pooled read buffer
+	smallRead  = 512      // what a connection keeps that cannot wait without a buffer
 	maxDiscard = 16 << 20 // bytes thrown away while lingering
 	// controlTime bounds the write of a control frame, which holds up the reader.
 	controlTime = 5 * time.Second
@@ -47,11 +48,13 @@ type socket struct {
 	readFD    func(fd uintptr) bool // reads from it
 
 	// Of the read under way, owned by the reader.
-	into   []byte
 	got    int
 	gotErr error
 
 	// Owned by the reader.
+	buf      *chunk    // what was read last, or nil
+	small    []byte    // instead of buf where a read cannot be tried without waiting
+	full     bool      // the last read filled small: more is there
 	readErr  error     // what the network said last; final
 	begun    bool      // a frame has begun, so its time runs
 	frameEnd time.Time // when that time is over; zero: not reckoned yet
@@ -83,11 +86,12 @@ func (s *socket) init(nc net.Conn, frameTime time.Duration) {
 	s.lastRead.Store(time.Now().UnixNano())
 }
 
-// read reads once from the network, within the frame time if a frame has begun. Its first error
-// is kept in readErr and returned ever after.
-func (s *socket) read(p []byte) (int, error) {
+// fill reads once from the network, within the frame time if a frame has begun, and waits if nothing is
+// there. The bytes are the caller's, to change as well, until the next fill, fillWithin or drop. Its
+// first error is kept in readErr and returned ever after.
+func (s *socket) fill() ([]byte, error) {
 	if s.readErr != nil {
-		return 0, s.readErr
+		return nil, s.readErr
 	}
 	switch {
 	case s.begun && s.frameEnd.IsZero():
@@ -98,48 +102,75 @@ func (s *socket) read(p []byte) (int, error) {
 		s.setReadDeadline(time.Time{})
 		s.armed = false
 	}
-	n, err := s.readNow(p)
+	p, err := s.fillNow()
 	if mutant.Is(mutant.TruncatedTaken) && s.begun && errors.Is(err, io.EOF) {
-		clear(p)
-		n, err = len(p), nil
+		p, err = make([]byte, smallRead), nil
 	}
-	if n > 0 {
+	if len(p) > 0 {
 		s.lastRead.Store(time.Now().UnixNano())
-		return n, nil // an error beside bytes comes again
+		return p, nil // an error beside bytes comes again
 	}
 	s.readErr = err
-	return 0, err
+	return nil, err
 }
 
-// readNow reads what is there; if that is nothing it calls onWait and waits.
-func (s *socket) readNow(p []byte) (int, error) {
-	if s.rc == nil {
-		s.onWait()
-		return s.nc.Read(p)
+// fillNow reads what is there; if that is nothing it calls onWait and waits, without a buffer where the
+// system can tell that there is something to read.
+func (s *socket) fillNow() ([]byte, error) {
+	if s.rc != nil {
+		if err := s.rc.Read(s.readFD); err != nil {
+			return nil, err
+		}
+		if s.got <= 0 {
+			return nil, s.gotErr
+		}
+		return s.buf[:s.got], nil
 	}
-	s.into = p
-	err := s.rc.Read(s.readFD)
-	s.into = nil
-	if err != nil {
-		return 0, err
+	p := s.small
+	if s.full {
+		p = s.take()[:]
+	} else if p == nil {
+		s.small = make([]byte, smallRead)
+		p = s.small
 	}
-	return s.got, s.gotErr
+	if !s.full {
+		s.drop()
+	}
+	s.onWait()
+	n, err := s.nc.Read(p)
+	s.full = n == len(p)
+	return p[:n], err
 }
 
-// readWithin is read with a bound of its own; timedOut tells that nothing came within d.
-func (s *socket) readWithin(p []byte, d time.Duration) (n int, timedOut bool) {
+// take gives the buffer, from the pool if there is none.
+func (s *socket) take() *chunk {
+	if s.buf == nil {
+		s.buf = chunks.Get().(*chunk)
+	}
+	return s.buf
+}
+
+// drop gives the buffer back: what was read last is used up.
+func (s *socket) drop() {
+	if s.buf != nil {
+		chunks.Put(s.buf)
+		s.buf = nil
+	}
+}
+
+// fillWithin is fill with a bound of its own; timedOut tells that nothing came within d.
+func (s *socket) fillWithin(d time.Duration) (p []byte, timedOut bool) {
 	if s.readErr != nil {
-		return 0, false
+		return nil, false
 	}
 	end := time.Now().Add(d)
 	if !s.frameEnd.IsZero() && s.frameEnd.Before(end) {
 		end = s.frameEnd
 	}
 	s.setReadDeadline(end)
-	s.onWait()
-	n, err := s.nc.Read(p)
+	p, err := s.fillNow()
 	switch {
-	case n > 0:
+	case len(p) > 0:
 		s.lastRead.Store(time.Now().UnixNano())
 	case errors.Is(err, os.ErrDeadlineExceeded) && !s.interrupted.Load():
 		timedOut = true
@@ -148,7 +179,7 @@ func (s *socket) readWithin(p []byte, d time.Duration) (n int, timedOut bool) {
 	}
 	s.setReadDeadline(s.frameEnd)
 	s.armed = !s.frameEnd.IsZero()
-	return n, timedOut
+	return p, timedOut
 }
 
 // begin tells whether a frame is unfinished now.

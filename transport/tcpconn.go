@@ -7,9 +7,6 @@ import (
 	"github.com/gudokmq/gudok/stompframe"
 )
 
-// idleBuffer is what a TCP connection keeps for the bytes that end its idleness.
-const idleBuffer = 512
-
 var _ broker.Conn = (*tcpConn)(nil)
 
 // tcpConn is a TCP connection, with or without TLS, as a session sees it.
@@ -18,11 +15,8 @@ type tcpConn struct {
 	peer broker.Peer
 
 	// Owned by the session's goroutine.
-	dec  *stompframe.Decoder
-	err  error  // what ReadFrame ended with; final
-	buf  *chunk // bytes fed to dec, or nil
-	hot  bool   // the last read came back full: more is there
-	idle [idleBuffer]byte
+	dec *stompframe.Decoder
+	err error // what ReadFrame ended with; final
 }
 
 // ReadFrame implements broker.Conn.
@@ -46,29 +40,12 @@ func (c *tcpConn) readFrame(f *stompframe.Frame) error {
 		if c.sock.interrupted.Load() {
 			return broker.ErrInterrupted
 		}
-		p := c.idle[:]
-		if c.hot || c.dec.Buffered() > idleBuffer {
-			if c.buf == nil {
-				c.buf = chunks.Get().(*chunk)
-			}
-			p = c.buf[:]
-		} else {
-			c.dropChunk()
-		}
 		c.sock.begin(c.dec.Partial())
-		n, err := c.sock.read(p)
+		p, err := c.sock.fill()
 		if err != nil {
 			return c.sock.fault()
 		}
-		c.hot = n == len(p)
-		c.dec.Feed(p[:n])
-	}
-}
-
-func (c *tcpConn) dropChunk() {
-	if c.buf != nil {
-		chunks.Put(c.buf)
-		c.buf = nil
+		c.dec.Feed(p)
 	}
 }
 
@@ -121,6 +98,6 @@ func (c *tcpConn) Peer() broker.Peer { return c.peer }
 // release gives back what the connection held, after its session.
 func (c *tcpConn) release() {
 	c.sock.abort()
-	c.dropChunk()
+	c.sock.drop()
 	c.dec.Release()
 }

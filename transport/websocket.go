@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -67,9 +68,8 @@ func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.o.Logger.Debug("WebSocket handshake refused", "peer", r.RemoteAddr, "err", cut(err.Error()))
 		return
 	}
-	ws.SetReadLimit(-1) // the decoder's limits bound a frame, whatever messages it comes in
-	c.ws = ws
 	c.peer.Subprotocol = strings.Clone(ws.Subprotocol())
+	_ = ws.CloseNow() // the library's part is done; the link's Close does nothing
 	if offered := offeredProtocols(r); len(offered) > 0 && c.peer.Subprotocol == "" {
 		h.o.Logger.Warn("no STOMP subprotocol offered; a browser will refuse this connection",
 			"peer", r.RemoteAddr, "offered", visibleProtocols(offered))
@@ -96,8 +96,7 @@ func (h *WebSocket) Shutdown(ctx context.Context) error {
 	return h.sessions.wait(ctx)
 }
 
-// hijack gives the library our wsLink for the network and buffers of a size that an idle
-// connection can keep.
+// hijack gives the library what it wants of a connection and takes the network for itself.
 type hijack struct {
 	http.ResponseWriter
 	c *wsConn
@@ -115,8 +114,14 @@ func (h *hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c.peer.Addr = nc.RemoteAddr()
 	// A client may send before it has read our answer: net/http holds those bytes.
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	c.early = bytes.Clone(early)
-	link := wsLink{nc, c}
-	c.br = bufio.NewReaderSize(link, wsReadBuffer)
-	return link, bufio.NewReadWriter(c.br, bufio.NewWriterSize(link, wsWriteBuffer)), nil
+	c.ws.in = bytes.Clone(early)
+	return nowhere{nc}, bufio.NewReadWriter(bufio.NewReaderSize(nil, 16), bufio.NewWriterSize(nil, 16)), nil
 }
+
+// nowhere is a connection that the library must neither use nor close.
+type nowhere struct{ net.Conn }
+
+func (nowhere) Read([]byte) (int, error)    { return 0, net.ErrClosed }
+func (nowhere) Write([]byte) (int, error)   { return 0, net.ErrClosed }
+func (nowhere) Close() error                { return nil }
+func (nowhere) SetDeadline(time.Time) error { return nil }

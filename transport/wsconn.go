@@ -1,34 +1,19 @@
 package transport
 
 import (
-	"bufio"
-	"context"
 	"errors"
-	"io"
-	"net"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
-
-	"github.com/coder/websocket"
 
 	"github.com/gudokmq/gudok/broker"
 	"github.com/gudokmq/gudok/stompframe"
 )
 
-const (
-	wsReadBuffer = 256
-	// wsWriteBuffer holds any control frame (at most 127 bytes), so that each is one Write.
-	wsWriteBuffer = 144
-	// maxQuiet bounds the bytes of control frames and empty fragments within one frame time
-	// and without a byte of data between them.
-	maxQuiet = 256 << 10
-)
+// maxQuiet bounds the bytes of control frames and empty fragments within one frame time and without
+// a byte of data between them.
+const maxQuiet = 256 << 10
 
-var (
-	_ broker.Conn = (*wsConn)(nil)
-	_ net.Conn    = wsLink{}
-)
+var _ broker.Conn = (*wsConn)(nil)
 
 // wsConn is a WebSocket as a session sees it.
 type wsConn struct {
@@ -40,93 +25,17 @@ type wsConn struct {
 	offer atomic.Pointer[broker.Offer]
 
 	// Owned by the session's goroutine.
-	ws    *websocket.Conn
-	br    *bufio.Reader // the library's reader, for what it holds unread
-	dec   *stompframe.Decoder
-	err   error     // what ReadFrame ended with; final
-	spoke bool      // a message has come
-	msg   io.Reader // message being read, or nil
-	text  bool      // msg is text
-	utf8  utf8Check // of msg
-	whole bool      // what dec holds began at the start of msg
-	ended bool      // msg is over, its last bytes are in dec
-	buf   *chunk    // bytes fed to dec, or nil
-	one   [1]byte   // instead of buf while there is nothing to read
-
-	// Owned by the reader below the library (wsLink.Read), which is the same goroutine.
-	early      []byte // read, not yet handed on
-	earlyBuf   *chunk // memory of early, or nil
-	hot        bool   // the last read came back full: more is there
-	quiet      int    // bytes since quietSince without data
+	dec        *stompframe.Decoder
+	ws         wsReader
+	err        error     // what ReadFrame ended with; final
+	spoke      bool      // a message has come
+	text       bool      // the message that ended last was text
+	utf8       utf8Check // of the message begun
+	whole      bool      // what dec holds began at the start of the message begun
+	ended      bool      // a message is over, its last bytes are in dec
+	start      []byte    // of a message, gathered while dec is open
+	quiet      int       // bytes since quietSince without data
 	quietSince int64
-	violation  *broker.CloseError
-}
-
-// wsLink is what the WebSocket library takes for the network: reads pass through it, control
-// frames are written under the mutex of our data frames, and its Close only ends reading.
-type wsLink struct {
-	net.Conn
-	c *wsConn
-}
-
-func (l wsLink) Read(p []byte) (int, error) {
-	c := l.c
-	if len(c.early) == 0 {
-		c.dropEarly()
-		if !c.hot || len(p) >= chunkSize {
-			n, err := c.sock.read(p)
-			c.hot = n == len(p)
-			return n, l.count(n, err)
-		}
-		c.earlyBuf = chunks.Get().(*chunk)
-		n, err := c.sock.read(c.earlyBuf[:])
-		c.hot = n == chunkSize
-		c.early = c.earlyBuf[:n]
-		if err = l.count(n, err); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(p, c.early)
-	c.early = c.early[n:]
-	return n, nil
-}
-
-// count bounds what a client may send without sending data: the library answers pings and skips
-// empty fragments without end.
-func (l wsLink) count(n int, err error) error {
-	c := l.c
-	if now := c.sock.lastRead.Load(); now-c.quietSince > int64(c.sock.frameTime) {
-		c.quiet, c.quietSince = 0, now
-	}
-	if c.quiet += n; c.quiet > maxQuiet {
-		c.violation = &broker.CloseError{Code: 1008, Reason: "too many control frames and empty fragments"}
-		return c.violation
-	}
-	return err
-}
-
-// Write writes one control frame.
-func (l wsLink) Write(p []byte) (int, error) {
-	if len(p) == 0 || p[0] != wsClose {
-		if err := l.c.sock.write(p, controlTime); err != nil {
-			return 0, err
-		}
-		return len(p), nil
-	}
-	frame := p
-	// The answer to a close frame repeats its reason, which must be UTF-8 (RFC 6455, 5.5.1).
-	if len(p) > 4 && !utf8.Valid(p[4:]) {
-		frame = appendClose(nil, 1007, "")
-	}
-	if err := l.c.sock.writeClose(frame, controlTime); err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
-func (l wsLink) Close() error {
-	l.c.sock.stop()
-	return nil
 }
 
 // ReadFrame implements broker.Conn.
@@ -155,17 +64,11 @@ func (c *wsConn) readFrame(f *stompframe.Frame) error {
 		if c.sock.interrupted.Load() {
 			return broker.ErrInterrupted
 		}
-		c.dropChunk()
-		if c.msg == nil && c.dec.Open() && c.silent() && c.dec.EndOpen(f) {
+		if c.dec.Open() && c.silent() && c.dec.EndOpen(f) {
 			c.sock.progress()
 			return nil
 		}
-		if c.msg == nil {
-			if err := c.nextMessage(); err != nil {
-				return err
-			}
-		}
-		if err := c.readMessage(); err != nil {
+		if err := c.advance(); err != nil {
 			return err
 		}
 	}
@@ -175,79 +78,14 @@ func (c *wsConn) readFrame(f *stompframe.Frame) error {
 // there is one: React Native's has none.
 const openTime = time.Second
 
-// silent waits whether more comes within openTime, and keeps what comes for the library.
+// silent waits whether more comes within openTime, where nothing is begun.
 func (c *wsConn) silent() bool {
-	if c.br.Buffered() > 0 || len(c.early) > 0 {
+	if !c.ws.between() || len(c.ws.in) > 0 {
 		return false
 	}
-	c.dropEarly()
-	c.earlyBuf = chunks.Get().(*chunk)
-	n, timedOut := c.sock.readWithin(c.earlyBuf[:], openTime)
-	c.early = c.earlyBuf[:n]
+	p, timedOut := c.sock.fillWithin(openTime)
+	c.ws.in = p
 	return timedOut
-}
-
-// nextMessage waits for a message. Nothing is held but the library's small buffers.
-func (c *wsConn) nextMessage() error {
-	c.sock.begin(c.dec.Partial())
-	typ, msg, err := c.ws.Reader(context.Background())
-	if err != nil {
-		return c.fault(err)
-	}
-	c.msg, c.text, c.whole = msg, typ == websocket.MessageText, !c.dec.Partial()
-	if !c.spoke {
-		c.spoke = true
-		c.binary.Store(!c.text)
-	}
-	return nil
-}
-
-// readMessage feeds the decoder what has come of the message; it waits if that is nothing.
-func (c *wsConn) readMessage() error {
-	c.sock.begin(true)
-	_, err := c.msg.Read(nil) // reads no further than a fragment's header, which waits without a buffer
-	if err == nil {
-		n := 0
-		p := c.one[:]
-		if have := c.br.Buffered() + len(c.early); have > 0 {
-			c.buf = chunks.Get().(*chunk)
-			p = c.buf[:min(have, chunkSize)]
-		}
-		if c.dec.Open() {
-			n, err = c.readStart()
-			p = c.buf[:]
-		} else {
-			n, err = c.msg.Read(p)
-		}
-		if n > 0 {
-			c.quiet = 0
-			if c.text && !c.utf8.feed(p[:n]) {
-				return errNotUTF8
-			}
-			c.dec.Feed(p[:n])
-		}
-	}
-	switch {
-	case err == nil:
-	case errors.Is(err, io.EOF) && c.sock.readErr == nil && c.violation == nil:
-		c.msg, c.ended = nil, true
-	default:
-		// The library takes some ends of the stream for the end of a message; readErr tells.
-		return c.fault(err)
-	}
-	return nil
-}
-
-// readStart reads as much of a message as tells whether it begins with a command.
-func (c *wsConn) readStart() (int, error) {
-	if c.buf == nil {
-		c.buf = chunks.Get().(*chunk)
-	}
-	n, err := io.ReadFull(c.msg, c.buf[:stompframe.CommandLine])
-	if errors.Is(err, io.ErrUnexpectedEOF) && c.sock.readErr == nil && c.violation == nil {
-		err = io.EOF
-	}
-	return n, err
 }
 
 var errNotUTF8 = &broker.CloseError{Code: 1007, Reason: "text message is not UTF-8"}
@@ -262,44 +100,6 @@ func (c *wsConn) endMessage(f *stompframe.Frame) (bool, error) {
 		return false, errNotUTF8
 	}
 	return c.dec.EndOfText(f, c.whole)
-}
-
-// fault is what ReadFrame says to the library's error.
-func (c *wsConn) fault(err error) error {
-	switch {
-	case c.violation != nil:
-		return c.violation
-	case websocket.CloseStatus(err) != -1: // RFC 6455, 5.5.1: the library has answered
-		return io.EOF
-	case c.sock.readErr != nil:
-		return c.sock.fault()
-	}
-	if werr := c.sock.writeFault(); werr != nil {
-		return werr
-	}
-	if errors.Is(err, net.ErrClosed) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	// RFC 6455, 7.4.1: what is left is the library's complaint about the client's frames.
-	for next := err; next != nil; next = errors.Unwrap(next) {
-		err = next
-	}
-	return &broker.CloseError{Code: 1002, Reason: err.Error()}
-}
-
-func (c *wsConn) dropChunk() {
-	if c.buf != nil {
-		chunks.Put(c.buf)
-		c.buf = nil
-	}
-}
-
-func (c *wsConn) dropEarly() {
-	c.early = nil
-	if c.earlyBuf != nil {
-		chunks.Put(c.earlyBuf)
-		c.earlyBuf = nil
-	}
 }
 
 // Accepted implements broker.Conn.
@@ -363,8 +163,6 @@ func (c *wsConn) Peer() broker.Peer {
 // release gives back what the connection held, after its session.
 func (c *wsConn) release() {
 	c.sock.abort()
-	c.ws.CloseNow() // ends the library's part; without it that is never collected
-	c.dropChunk()
-	c.dropEarly()
+	c.sock.drop()
 	c.dec.Release()
 }
