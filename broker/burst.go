@@ -12,11 +12,18 @@ import (
 // each outbox, and one encoding for all subscribers who are to read the same bytes.
 type burst struct {
 	ms     []*store.Message
-	size   int64 // what it counts in an outbox
-	shared bool  // it has more than one receiver
+	one    [1]*store.Message // ms, where it is no more
+	size   int64             // what it counts in an outbox
+	shared bool              // it pays to encode it once for several receivers
 
 	mu    sync.Mutex // guards forms
 	forms []form
+}
+
+// pays tells whether to encode it once for that many receivers. Memory for it costs more than a few
+// headers; large messages are then written from there, without a copy for each.
+func (b *burst) pays(receivers int) bool {
+	return receivers > 1 && (len(b.ms)*receivers >= 16 || b.size >= 4<<10)
 }
 
 // form is a burst as frames for some of its receivers.
@@ -31,10 +38,21 @@ type form struct {
 // buffer.
 const maxForms = 4
 
-func newBurst(ms ...*store.Message) *burst {
-	b := &burst{ms: ms}
-	for _, m := range ms {
-		b.size += weight(m)
+func newBurst(m *store.Message) *burst {
+	b := &burst{one: [1]*store.Message{m}, size: weight(m)}
+	b.ms = b.one[:]
+	return b
+}
+
+// burstOf is newBurst for what a session has sent to one topic.
+func burstOf(sends []topicSend) *burst {
+	if len(sends) == 1 {
+		return newBurst(sends[0].m)
+	}
+	b := &burst{ms: make([]*store.Message, len(sends))}
+	for i := range sends {
+		b.ms[i] = sends[i].m
+		b.size += weight(sends[i].m)
 	}
 	return b
 }

@@ -89,14 +89,19 @@ func (g *gathered) done() {
 // deliver gives messages to their topic, which is one for all of them. Those who listen get them at
 // once; a receipt waits for those who are to get its message later.
 func (s *session) deliver(sends []topicSend, c *claims) {
-	ms := make([]*store.Message, len(sends))
-	for i := range sends {
-		ms[i] = sends[i].m
+	queues := s.b.topics.publish(sends[0].topic, burstOf(sends), s, c)
+	if queues == nil {
+		for i := range sends {
+			sends[i].r.confirm()
+		}
+		return
 	}
-	queues := s.b.topics.publish(sends[0].topic, newBurst(ms...), s, c)
-	if queues != nil {
-		c.flush() // the store may make us wait
-	}
+	c.flush() // the store may make us wait
+	s.keepCopies(sends, queues)
+}
+
+// keepCopies puts messages into the queues of the durable subscriptions of their topic.
+func (s *session) keepCopies(sends []topicSend, queues seats) {
 	left := int64(len(sends))
 	arrived := func() {
 		if atomic.AddInt64(&left, -1) == 0 {
@@ -104,10 +109,6 @@ func (s *session) deliver(sends []topicSend, c *claims) {
 		}
 	}
 	for _, p := range sends {
-		if queues == nil {
-			p.r.confirm()
-			continue
-		}
 		if mutant.Is(mutant.TopicFirst) {
 			s.b.engine.Commit(copies(p.m, queues, nil), nil, func(error) { arrived() })
 			p.r.confirm()

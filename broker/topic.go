@@ -114,10 +114,11 @@ func (t *topics) unsubscribe(name string, wild bool, s *subscription) {
 func (t *topics) publish(name string, b *burst, from *session, c *claims) (durable seats) {
 	var few [8]*audience
 	all := t.audiences(name, few[:0])
+	receivers := 0
 	for _, a := range all {
-		n := len(*a.snapshot.Load())
-		b.shared = b.shared || n > 1 || n > 0 && len(all) > 1
+		receivers += len(*a.snapshot.Load())
 	}
+	b.shared = b.pays(receivers)
 	for _, a := range all {
 		for _, s := range *a.snapshot.Load() {
 			if s.durable == "" {
