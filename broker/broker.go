@@ -52,6 +52,7 @@ type Broker struct {
 	wheel     *wheel
 	durables  durables
 	expiry    expiry
+	contexts  contexts
 	delayed   store.Consumer
 	replies   sync.Map // token of a reply address → name of its queue
 
@@ -141,8 +142,8 @@ func (b *Broker) Serve(ctx context.Context, c Conn) {
 		return
 	}
 	defer b.dismiss(s)
-	stop := context.AfterFunc(ctx, func() { s.end(&ending{Reason: reasonShutdown}) })
-	defer stop()
+	w := b.contexts.watch(ctx, s)
+	defer b.contexts.forget(w, s)
 	s.run()
 }
 

@@ -100,3 +100,10 @@ func (b *Broker) Route(user string, op Op, destination string, durable bool) (as
 
 // Reply makes a reply address.
 func (b *Broker) Reply(token, queue string) { b.replies.Store(token, queue) }
+
+// Watched is how many contexts of sessions are watched.
+func (b *Broker) Watched() int {
+	b.contexts.mu.Lock()
+	defer b.contexts.mu.Unlock()
+	return len(b.contexts.of)
+}

@@ -18,6 +18,12 @@ const (
 	mostRoom   = 400 // percent of what is live
 	leastRoom  = 25
 	gcInterval = time.Second
+
+	// The garbage of a rush, thousands of connects say, would stay until the next one. So once it is over
+	// it is collected, and the memory given back: when garbageKept bytes or a quarter of what is live have
+	// come since the last collection, and less than quietRate in the last second.
+	garbageKept = 8 << 20
+	quietRate   = 1 << 20
 )
 
 // tuneGC adjusts the collector until ctx ends.
@@ -25,15 +31,19 @@ func tuneGC(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
 	t := time.NewTicker(gcInterval)
 	defer t.Stop()
-	set := 0
+	set, rush := 0, rush{}
 	for {
 		metrics.Read(sample)
-		if p := gcPercent(sample[0].Value.Uint64()); p < set*9/10 || p > set*11/10 {
+		live := sample[0].Value.Uint64()
+		if p := gcPercent(live); p < set*9/10 || p > set*11/10 {
 			debug.SetGCPercent(p)
 			set = p
+		}
+		if rush.over(live, sample[1].Value.Uint64(), sample[2].Value.Uint64()) {
+			debug.FreeOSMemory()
 		}
 		select {
 		case <-ctx.Done():
@@ -41,6 +51,22 @@ func tuneGC(ctx context.Context) {
 		case <-t.C:
 		}
 	}
+}
+
+// rush tells when much has become garbage and little does any more.
+type rush struct {
+	cycles, at uint64 // collections so far, and what had been allocated at the latest, about
+	before     uint64 // what had been allocated a moment ago
+}
+
+// over takes the bytes that are live, those allocated so far, and the number of collections.
+func (r *rush) over(live, allocated, cycles uint64) bool {
+	grown := allocated - r.before
+	if cycles != r.cycles {
+		r.cycles, r.at = cycles, r.before
+	}
+	r.before = allocated
+	return grown < quietRate && allocated-r.at > max(garbageKept, live/4)
 }
 
 // gcPercent is how much the heap may grow, in percent of what is live.
