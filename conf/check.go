@@ -17,7 +17,7 @@ import (
 // check judges what no single value shows: whether the values fit one another, and the files.
 func (c *Config) check() error {
 	for _, check := range []func() *Error{
-		c.checkListeners, c.checkCertificates, c.checkWeb, c.checkStore, c.checkHeartBeat, c.checkLimits,
+		c.checkListeners, c.checkCertificates, c.checkWeb, c.checkProxies, c.checkStore, c.checkHeartBeat, c.checkLimits,
 		c.checkUsers, c.checkJWT, c.checkAuth, c.checkRules, c.checkPolicies, c.checkOpen,
 	} {
 		if err := check(); err != nil {
@@ -35,6 +35,7 @@ func (c *Config) listeners() []listener {
 		{"http.listen", c.HTTP.Listen, "127.0.0.1:15674"},
 		{"tcp.listen", c.TCP.Listen, "127.0.0.1:61613"},
 		{"tcp.tls_listen", c.TCP.TLSListen, "127.0.0.1:61614"},
+		{"admin.listen", c.Admin.Listen, "127.0.0.1:15680"},
 	}
 }
 
@@ -52,7 +53,7 @@ func (c *Config) checkListeners() *Error {
 		}
 		seen[l.address] = l.key
 	}
-	if len(seen) == 0 {
+	if c.HTTP.Listen == "" && c.TCP.Listen == "" && c.TCP.TLSListen == "" {
 		return c.fault("http.listen", `"" turns it off, and tcp.listen is off too: there is nothing to listen on (set one of them)`)
 	}
 	return nil
@@ -93,7 +94,7 @@ func (c *Config) checkOpen() *Error {
 				quote(l.address), l.example))
 		}
 	}
-	return nil
+	return c.checkProxiesOpen()
 }
 
 // loopback tells whether only this machine can reach an address. A name that is not localhost

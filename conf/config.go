@@ -9,6 +9,7 @@ type Config struct {
 	HTTP      HTTP      `yaml:"http"`
 	WebSocket WebSocket `yaml:"websocket"`
 	TCP       TCP       `yaml:"tcp"`
+	Admin     Admin     `yaml:"admin"`
 	Store     Store     `yaml:"store"`
 	HeartBeat HeartBeat `yaml:"heartbeat"`
 	Limits    Limits    `yaml:"limits"`
@@ -36,6 +37,14 @@ type HTTP struct {
 	// AllowedOrigins are patterns of origins besides the same host whose pages may connect.
 	AllowedOrigins []string `yaml:"allowed_origins"`
 	TLS            TLS      `yaml:"tls"`
+	// TrustedProxies are addresses and ranges of them: what a proxy there says of a client, in
+	// X-Forwarded-For and the like, is believed.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	// ProxyProtocol on has each connection begin with a header of the PROXY protocol, and come from
+	// one of TrustedProxies.
+	ProxyProtocol string `yaml:"proxy_protocol" one:"on off"`
+	// HSTS is how long browsers are told to use TLS only; 0 tells them nothing.
+	HSTS Duration `yaml:"hsts" max:"87600h"`
 }
 
 // TLS is a certificate: both files in PEM, or neither.
@@ -60,6 +69,15 @@ type TCP struct {
 	// TLSListen is the same for STOMP over TLS; it needs TLS.
 	TLSListen string `yaml:"tls_listen"`
 	TLS       TLS    `yaml:"tls"`
+	// TrustedProxies and ProxyProtocol are HTTP's, for both listeners.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	ProxyProtocol  string   `yaml:"proxy_protocol" one:"on off"`
+}
+
+// Admin is the listener for the page and health, where that is not HTTP's.
+type Admin struct {
+	// Listen is HOST:PORT; empty leaves the page on the HTTP listener.
+	Listen string `yaml:"listen"`
 }
 
 // Store is where queued messages are kept.
@@ -213,9 +231,9 @@ type Log struct {
 // Default is the configuration of a broker started without any: loopback only, no users.
 func Default() *Config {
 	return &Config{
-		HTTP:      HTTP{Listen: "127.0.0.1:15674"},
+		HTTP:      HTTP{Listen: "127.0.0.1:15674", ProxyProtocol: "off"},
 		WebSocket: WebSocket{Path: "/ws"},
-		TCP:       TCP{Listen: "127.0.0.1:61613"},
+		TCP:       TCP{Listen: "127.0.0.1:61613", ProxyProtocol: "off"},
 		Store:     Store{Engine: "bolt", Path: "data", MinFree: 1 << 30},
 		HeartBeat: HeartBeat{
 			Send:    Duration(10 * time.Second),

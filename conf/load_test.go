@@ -61,8 +61,11 @@ http:
     - https://example.org
     - "https://*.example.org:8443"
   tls: {cert: `+cert+`, key: `+key+`}
+  trusted_proxies: [10.0.0.1, "fd00::/8"]
+  hsts: 8760h
 websocket: { path: /stomp }
-tcp: { listen: "", tls_listen: "[::]:61614", tls: {cert: `+cert+`, key: `+key+`} }
+tcp: { listen: "", tls_listen: "[::]:61614", tls: {cert: `+cert+`, key: `+key+`}, trusted_proxies: [192.168.0.0/16], proxy_protocol: on }
+admin: { listen: 127.0.0.1:15680 }
 store: { engine: memory, path: /var/lib/gudok, max_size: 2GiB, min_free: 0 }
 heartbeat: { send: 20s, receive: 0, min: 500ms, max: 1m, grace: 2 }
 limits: { header_line: 4KiB, headers: 32, header_bytes: 16 KiB, body: 64MiB, before_connect: 8KiB,
@@ -82,9 +85,11 @@ log: { level: debug, format: json }
 		t.Fatal(err)
 	}
 	same(t, c.HTTP, conf.HTTP{Listen: "0.0.0.0:443", PublicHosts: []string{"broker.example.org", "example.org:8443"},
-		AllowedOrigins: []string{"https://example.org", "https://*.example.org:8443"}, TLS: conf.TLS{Cert: cert, Key: key}})
+		AllowedOrigins: []string{"https://example.org", "https://*.example.org:8443"}, TLS: conf.TLS{Cert: cert, Key: key},
+		TrustedProxies: []string{"10.0.0.1", "fd00::/8"}, ProxyProtocol: "off", HSTS: seconds(8760 * 3600)})
 	same(t, c.WebSocket, conf.WebSocket{Path: "/stomp"})
-	same(t, c.TCP, conf.TCP{TLSListen: "[::]:61614", TLS: conf.TLS{Cert: cert, Key: key}})
+	same(t, c.TCP, conf.TCP{TLSListen: "[::]:61614", TLS: conf.TLS{Cert: cert, Key: key}, TrustedProxies: []string{"192.168.0.0/16"}, ProxyProtocol: "on"})
+	same(t, c.Admin, conf.Admin{Listen: "127.0.0.1:15680"})
 	same(t, c.Store, conf.Store{Engine: "memory", Path: "/var/lib/gudok", MaxSize: 2 << 30})
 	same(t, c.HeartBeat, conf.HeartBeat{Send: seconds(20), Min: conf.Duration(500 * time.Millisecond), Max: seconds(60), Grace: 2})
 	same(t, c.Limits, conf.Limits{HeaderLine: 4 << 10, Headers: 32, HeaderBytes: 16 << 10, Body: 64 << 20, BeforeConnect: 8 << 10,
@@ -95,7 +100,7 @@ log: { level: debug, format: json }
 		Redelivery: conf.Redelivery{Limit: 3, Delay: seconds(1), Backoff: 2, MaxDelay: seconds(60)}}})
 	same(t, c.Users, []conf.User{{Name: "alice", PasswordHash: hash, Groups: []string{"admin", "on-call"}}, {Name: "007", PasswordHash: hash}})
 	same(t, c.Log, conf.Log{Level: "debug", Format: "json"})
-	if got := c.Where("users[1].password_hash"); got != "gudok.yaml:20" {
+	if got := c.Where("users[1].password_hash"); got != "gudok.yaml:23" {
 		t.Errorf("Where = %q", got)
 	}
 }
@@ -183,6 +188,28 @@ var faults = map[string]string{
 	"http: {listen: \":15674\"}":                `gudok.yaml:1: http.listen: ":15674" is open to other machines, and nobody has to log in (set users, jwt or auth.http, or listen on 127.0.0.1:15674)`,
 	"http: {listen: \"broker:15674\"}":          `gudok.yaml:1: http.listen: "broker:15674" is open to other machines, and nobody has to log in (set users, jwt or auth.http, or listen on 127.0.0.1:15674)`,
 	"\ntcp: {listen: \"0.0.0.0:61613\"}":        `gudok.yaml:2: tcp.listen: "0.0.0.0:61613" is open to other machines, and nobody has to log in (set users, jwt or auth.http, or listen on 127.0.0.1:61613)`,
+
+	"admin: {listen: \":15680\"}":      `gudok.yaml:1: admin.listen: ":15680" is open to other machines, and nobody has to log in (set users, jwt or auth.http, or listen on 127.0.0.1:15680)`,
+	"admin: {listen: 127.0.0.1:61613}": `gudok.yaml:1: admin.listen: "127.0.0.1:61613" is the address of tcp.listen already (give it a port of its own)`,
+
+	"admin: {listen: 127.0.0.1:1}\ntcp: {listen: \"\"}\nhttp: {listen: \"\"}": `gudok.yaml:3: http.listen: "" turns it off, and tcp.listen is off too: there is nothing to listen on (set one of them)`,
+
+	// proxies
+	"http: {proxy_protocol: yes}":                        `gudok.yaml:1: http.proxy_protocol: "yes" is not known (write on, off)`,
+	"http: {proxy_protocol: on}":                         `gudok.yaml:1: http.proxy_protocol: "on" lets nobody in, because no proxy is trusted (set http.trusted_proxies)`,
+	"tcp:\n  proxy_protocol: on":                         `gudok.yaml:2: tcp.proxy_protocol: "on" lets nobody in, because no proxy is trusted (set tcp.trusted_proxies)`,
+	"tcp:\n  trusted_proxies: [127.0.0.1]":               `gudok.yaml:2: tcp.trusted_proxies: are of no use without the PROXY protocol (set tcp.proxy_protocol: on)`,
+	"http: {trusted_proxies: 127.0.0.1}":                 `gudok.yaml:1: http.trusted_proxies: is a list (write [a, b], or - a in lines of their own)`,
+	"http:\n  trusted_proxies:\n  - ::1\n  - localhost":  `gudok.yaml:4: http.trusted_proxies[1]: "localhost" is not an address (write 10.0.0.1 or 10.0.0.0/8)`,
+	"http: {trusted_proxies: [\"127.0.0.1:80\"]}":        `gudok.yaml:1: http.trusted_proxies[0]: "127.0.0.1:80" is not an address (write 10.0.0.1 or 10.0.0.0/8)`,
+	"http: {trusted_proxies: [\"fe80::1%eth0\"]}":        `gudok.yaml:1: http.trusted_proxies[0]: "fe80::1%eth0" is not an address (write 10.0.0.1 or 10.0.0.0/8)`,
+	"http: {trusted_proxies: [10.0.0.0/33]}":             `gudok.yaml:1: http.trusted_proxies[0]: "10.0.0.0/33" is not a range of addresses (write 10.0.0.0/8)`,
+	"http: {trusted_proxies: [\"::ffff:10.0.0.0/104\"]}": `gudok.yaml:1: http.trusted_proxies[0]: "::ffff:10.0.0.0/104" is not a range of addresses (write 10.0.0.0/8)`,
+	"tcp: {trusted_proxies: [0.0.0.0/0]}":                `gudok.yaml:1: tcp.trusted_proxies[0]: "0.0.0.0/0" is every address there is, and whoever connects would be believed (write the proxies' own)`,
+	"tcp: {trusted_proxies: [\"::/0\"]}":                 `gudok.yaml:1: tcp.trusted_proxies[0]: "::/0" is every address there is, and whoever connects would be believed (write the proxies' own)`,
+	"http: {trusted_proxies: [10.0.0.1]}":                `gudok.yaml:1: http.trusted_proxies: let other machines in through a proxy, and nobody has to log in (set users, jwt or auth.http)`,
+
+	"http: {hsts: forever}": `gudok.yaml:1: http.hsts: "forever" is not a duration (write 500ms, 10s, 5m)`,
 
 	// certificates
 	"http: {tls: {cert: a.pem}}":                               `gudok.yaml:1: http.tls.cert: "a.pem" is there without its key (set http.tls.key)`,

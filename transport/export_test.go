@@ -3,6 +3,7 @@ package transport
 import (
 	"bufio"
 	"bytes"
+	"io"
 	"net/http"
 	"net/url"
 
@@ -57,4 +58,36 @@ func Writable(c broker.Conn) bool {
 	}
 	s.writeMu.Unlock()
 	return true
+}
+
+// ReadProxyHeader is readProxyHeader, in words.
+func ReadProxyHeader(r io.Reader) (string, error) {
+	w, err := readProxyHeader(r)
+	switch {
+	case err != nil:
+		return "", err
+	case w.local:
+		return "local", nil
+	case w.client.IsValid():
+		return w.client.String(), nil
+	}
+	return "unknown", nil
+}
+
+// HasRaw tells whether a connection is read and written without net.
+func HasRaw(c broker.Conn) bool {
+	switch c := c.(type) {
+	case *wsConn:
+		return c.sock.rc != nil
+	case *tcpConn:
+		return c.sock.rc != nil
+	}
+	return false
+}
+
+// Requester tells who sent a request, with trusted proxies.
+func Requester(trusted []string, r *http.Request) (addr, scheme string) {
+	g := newGuard(Options{TrustedProxies: trusted})
+	q := g.proxies.requester(r)
+	return q.place(r), q.scheme
 }

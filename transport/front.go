@@ -21,96 +21,16 @@ import (
 //
 // With TLS, and without Front, h serves what net/http hands it.
 func (h *WebSocket) Front(ln net.Listener, path string) net.Listener {
-	f := &front{Listener: ln, h: h, path: path, out: make(chan accepted), done: make(chan struct{}), silent: make(map[net.Conn]struct{})}
-	f.wg.Go(f.accept)
+	f := &front{h: h, path: path}
+	f.open(ln, f.look)
 	return f
 }
 
 // front is a listener behind which plain handshakes do not show.
 type front struct {
-	net.Listener
+	gate
 	h    *WebSocket
 	path string
-	out  chan accepted
-	done chan struct{} // closed by Close
-	wg   sync.WaitGroup
-
-	// mu guards what follows.
-	mu     sync.Mutex
-	closed bool
-	silent map[net.Conn]struct{} // have said nothing yet
-}
-
-// accepted is what an Accept returns.
-type accepted struct {
-	nc  net.Conn
-	err error
-}
-
-// accept takes connections until the listener fails for good. Errors are for who called Accept, who
-// waits a little before he calls again.
-func (f *front) accept() {
-	for {
-		nc, err := f.Listener.Accept()
-		if err != nil {
-			if !f.hand(accepted{err: err}) || !passes(err) {
-				return
-			}
-			continue
-		}
-		f.mu.Lock()
-		if f.closed {
-			nc.Close()
-		} else {
-			f.silent[nc] = struct{}{}
-			f.wg.Add(1)
-			go f.look(nc)
-		}
-		f.mu.Unlock()
-	}
-}
-
-// hand gives something to Accept; false: the listener is closed.
-func (f *front) hand(a accepted) bool {
-	select {
-	case f.out <- a:
-		return true
-	case <-f.done:
-		if a.nc != nil {
-			a.nc.Close()
-		}
-		return false
-	}
-}
-
-// Accept implements net.Listener.
-func (f *front) Accept() (net.Conn, error) {
-	select {
-	case a := <-f.out:
-		return a.nc, a.err
-	case <-f.done:
-		return nil, fmt.Errorf("accept on %s: %w", f.Addr(), net.ErrClosed)
-	}
-}
-
-// Close implements net.Listener. It closes what has said nothing yet.
-func (f *front) Close() error {
-	f.mu.Lock()
-	if f.closed {
-		f.mu.Unlock()
-		return nil
-	}
-	f.closed = true
-	silent := f.silent
-	f.silent = nil
-	f.mu.Unlock()
-	close(f.done)
-	err := f.Listener.Close()
-	for nc := range silent {
-		nc.Close()
-	}
-	f.wg.Wait()
-	return err
 }
 
 // firsts are the readers of connections that are looked at; they are of net/http's size.
@@ -119,16 +39,13 @@ var firsts = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
 // look reads what comes first and decides. The session, if it becomes one, has a goroutine of its
 // own: the stack of this one has grown.
 func (f *front) look(nc net.Conn) {
-	defer f.wg.Done()
 	in := firsts.Get().(*bufio.Reader)
 	in.Reset(&once{r: nc})
 	defer func() { in.Reset(nil); firsts.Put(in) }()
 
 	nc.SetReadDeadline(time.Now().Add(handshakeTime))
 	_, err := in.Peek(1)
-	f.mu.Lock()
-	delete(f.silent, nc)
-	f.mu.Unlock()
+	f.heard(nc)
 	if err != nil {
 		nc.Close()
 		return
@@ -162,12 +79,10 @@ func (f *front) serve(nc net.Conn, in *bufio.Reader, p []byte) bool {
 	if r == nil {
 		return false
 	}
-	host, _ := splitHost(r.Host)
-	origins := r.Header["Origin"]
-	if !f.h.hosts.allows(host) || len(origins) > 1 || len(origins) == 1 && !f.h.origins.allows(origins[0], r.Host) {
+	r.RemoteAddr = nc.RemoteAddr().String()
+	if _, no := f.h.guard.judge(r); no != nil {
 		return false
 	}
-	r.RemoteAddr = nc.RemoteAddr().String()
 	w := &frontWriter{nc: nc, in: in, header: make(http.Header)}
 	f.h.ServeHTTP(w, r)
 	return w.hijacked

@@ -64,7 +64,7 @@ func TestFront(t *testing.T) {
 		"foreign host":             strings.Replace(plain, "Host: HOST", "Host: evil.example", 1),
 		"foreign origin":           handshake("HOST", "Origin: https://evil.example"),
 		"two origins":              handshake("HOST", "Origin: http://HOST", "Origin: https://evil.example"),
-		"empty origin":             handshake("HOST", "Origin:"),
+		"plain, empty origin":      handshake("HOST", "Origin:"),
 		"no key":                   strings.Replace(plain, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "", 1),
 		"short key":                strings.Replace(plain, "dGhlIHNhbXBsZSBub25jZQ==", "dGhl", 1),
 		"two keys":                 handshake("HOST", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),

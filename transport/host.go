@@ -1,26 +1,10 @@
 package transport
 
 import (
-	"fmt"
-	"log/slog"
-	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
 )
-
-// GuardHost returns a handler that lets requests pass to next only if they name a host that is
-// this server's: an IP address, localhost, a name below it, or one of o.PublicHosts. A page of
-// someone else's whose name was made to resolve to this machine (DNS rebinding) names another.
-func GuardHost(o Options, next http.Handler) http.Handler {
-	o = o.withDefaults()
-	hosts := newHostList(o.PublicHosts)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if hosts.guard(w, r, o.Logger) {
-			next.ServeHTTP(w, r)
-		}
-	})
-}
 
 // hostPort is a host in lower case, an IP address in its canonical form without brackets, and a
 // port, or 0 if none was named.
@@ -107,21 +91,4 @@ func (l hostList) allows(h hostPort) bool {
 		}
 	}
 	return false
-}
-
-// guard answers a request that names another host and returns false.
-func (l hostList) guard(w http.ResponseWriter, r *http.Request, log *slog.Logger) bool {
-	h, ok := splitHost(r.Host)
-	if !ok {
-		http.Error(w, "missing or invalid Host header", http.StatusBadRequest)
-		return false
-	}
-	if !l.allows(h) {
-		host := cut(r.Host)
-		log.Info("request for a foreign host refused", "peer", r.RemoteAddr, "host", host, "setting", "http.public_hosts")
-		http.Error(w, fmt.Sprintf("this server is not known as %q; if it should be, add that name to http.public_hosts", host),
-			http.StatusMisdirectedRequest)
-		return false
-	}
-	return true
 }

@@ -24,7 +24,7 @@ const (
 	handshakeTime    = 5 * time.Second
 )
 
-// Options are the settings of a WebSocket and of GuardHost. The zero value works: pages of the
+// Options are the settings of a WebSocket and of Guard. The zero value works: pages of the
 // same host may connect, and requests must name an IP address or localhost as their host.
 type Options struct {
 	// BeforeConnect are the limits of frames until the session's CONNECT is accepted; zero
@@ -48,6 +48,14 @@ type Options struct {
 	// any port of it may then connect, unless TokenCookie is set.
 	Loopback bool
 
+	// ConsolePort is another port of this server whose pages may connect; 0 is none.
+	ConsolePort uint16
+	// TrustedProxies are addresses and ranges, such as "10.0.0.0/8", of proxies whose
+	// X-Forwarded-For, Forwarded and X-Forwarded-Proto headers say who the client is.
+	TrustedProxies []string
+	// HSTS is how long browsers are told to use TLS only; less than a second tells nothing.
+	HSTS time.Duration
+
 	// TokenCookie and TokenQuery are the names of a cookie and of a query parameter in which a
 	// handshake may bring a token; empty for none. Browsers send cookies of their own accord, so
 	// with one AllowedOrigins must not have "*" or "null".
@@ -64,8 +72,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Validate returns an error that names the first of PublicHosts and AllowedOrigins that can never
-// match. Such an entry is otherwise ignored, with a warning.
+// Validate returns an error that names the first of PublicHosts, AllowedOrigins and TrustedProxies that
+// can never match. Such an entry is otherwise ignored, with a warning.
 func (o Options) Validate() error {
 	for _, s := range o.PublicHosts {
 		if _, ok := splitHost(strings.TrimSpace(s)); !ok {
@@ -78,6 +86,11 @@ func (o Options) Validate() error {
 		}
 		if l := newOriginList([]string{s}, false); !l.any && !l.null && len(l.exact)+len(l.below) == 0 {
 			return fmt.Errorf("http.allowed_origins: %q is not an origin such as https://app.example.com, https://*.example.com, null or *", s)
+		}
+	}
+	for _, s := range o.TrustedProxies {
+		if _, err := parsePrefix(s); err != nil {
+			return fmt.Errorf("http.trusted_proxies: %w", err)
 		}
 	}
 	return nil

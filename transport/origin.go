@@ -1,8 +1,6 @@
 package transport
 
 import (
-	"fmt"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -45,6 +43,7 @@ func parseOrigin(s string) (origin, bool) {
 // originList is which pages may connect.
 type originList struct {
 	any, null, loopback bool
+	console             uint16 // pages of the same host at this port; 0: none
 	exact               []origin
 	below               []origin // host is what must follow the wildcard, dot included
 }
@@ -76,6 +75,7 @@ func newOriginList(patterns []string, loopback bool) originList {
 // then nothing lifts it.
 func (o Options) origins() originList {
 	l := newOriginList(o.AllowedOrigins, o.Loopback && o.TokenCookie == "")
+	l.console = o.ConsolePort
 	if o.TokenCookie != "" {
 		l.any, l.null = false, false
 	}
@@ -83,8 +83,8 @@ func (o Options) origins() originList {
 }
 
 // allows tells whether a page of the origin header may connect to the server that the request
-// names host.
-func (l originList) allows(header, host string) bool {
+// names host. scheme is that of the request, or empty if a proxy may have taken TLS off.
+func (l originList) allows(header string, host hostPort, scheme string) bool {
 	if l.any {
 		return true
 	}
@@ -96,14 +96,16 @@ func (l originList) allows(header, host string) bool {
 		return false
 	}
 	web := o.scheme == "http" || o.scheme == "https"
-	if h, ok := splitHost(host); ok && web {
-		// A proxy may have taken TLS off: a host without a port means that of the page's scheme.
-		if h.port == 0 {
-			h.port = schemePort(o.scheme)
+	if web && (scheme == "" || scheme == o.scheme) {
+		if host.port == 0 {
+			host.port = schemePort(o.scheme)
 		}
-		if h == o.hostPort {
+		if host == o.hostPort {
 			return true
 		}
+	}
+	if web && l.console != 0 && o.host == host.host && o.port == l.console {
+		return true
 	}
 	if ip, err := netip.ParseAddr(o.host); l.loopback && web && (isLocalName(o.host) || err == nil && ip.IsLoopback()) {
 		return true
@@ -121,16 +123,16 @@ func (l originList) allows(header, host string) bool {
 	return false
 }
 
-// guard answers a request of a page that may not connect and returns false. A client that names
-// no origin is no browser, which nobody can send here against its user's will.
-func (l originList) guard(w http.ResponseWriter, r *http.Request, log *slog.Logger) bool {
-	headers := r.Header.Values("Origin")
-	if len(headers) == 0 || len(headers) == 1 && (headers[0] == "" || l.allows(headers[0], r.Host)) {
-		return true
+// admits tells whether what a request says of the page that sent it lets it pass, and what that is. A
+// client that names no origin is no browser, which nobody can send here against its user's will.
+func (l originList) admits(r *http.Request, host hostPort, scheme string) (name string, ok bool) {
+	headers := r.Header["Origin"]
+	switch {
+	case len(headers) == 0 || len(headers) == 1 && headers[0] == "":
+		return "", true
+	case len(headers) == 1:
+		name = headers[0]
+		return cut(name), l.allows(name, host, scheme)
 	}
-	name := cut(strings.Join(headers, ", "))
-	log.Info("connection of a foreign page refused", "peer", r.RemoteAddr, "origin", name, "setting", "http.allowed_origins")
-	http.Error(w, fmt.Sprintf("pages of %q may not connect here; to let them, add that origin to http.allowed_origins", name),
-		http.StatusForbidden)
-	return false
+	return cut(strings.Join(headers, ", ")), false
 }

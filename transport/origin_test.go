@@ -168,7 +168,7 @@ func TestHosts(t *testing.T) {
 		{"u@localhost", 400}, {"localhost/x", 400}, {"a..b", 400}, {".localhost", 400}, {"localhost..", 400}, {"[localhost]", 400},
 		{strings.Repeat("a", 254), 400}, {"\x1b[31m", 400},
 	}
-	page := transport.GuardHost(quietly(pages), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "page") }))
+	page := transport.Guard(quietly(pages), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "page") }))
 	socket := transport.NewWebSocket(nil, quietly(pages))
 	for _, row := range rows {
 		w := serve(page, "/", row.host, "")

@@ -20,8 +20,7 @@ import (
 type WebSocket struct {
 	server   Server
 	o        Options
-	hosts    hostList
-	origins  originList
+	guard    guard
 	sessions group
 }
 
@@ -31,7 +30,7 @@ func NewWebSocket(s Server, o Options) *WebSocket {
 	if err := o.Validate(); err != nil {
 		o.Logger.Warn("setting ignored", "err", err)
 	}
-	h := &WebSocket{server: s, o: o, hosts: newHostList(o.PublicHosts), origins: o.origins()}
+	h := &WebSocket{server: s, o: o, guard: newGuard(o)}
 	h.sessions.init()
 	return h
 }
@@ -42,7 +41,8 @@ var subprotocols = []string{"v12.stomp", "v11.stomp", "v10.stomp"}
 // ServeHTTP answers a WebSocket handshake. It returns as soon as the handshake is done, which
 // frees the memory of net/http; the session has a goroutine of its own.
 func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !h.hosts.guard(w, r, h.o.Logger) || !h.origins.guard(w, r, h.o.Logger) {
+	from, ok := h.guard.admit(w, r)
+	if !ok {
 		return
 	}
 	if h.sessions.isClosing() {
@@ -55,6 +55,9 @@ func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		TLS:       r.TLS,
 		Origin:    strings.Clone(r.Header.Get("Origin")),
 	}}
+	if from.addr != nil {
+		c.peer.Addr = from.addr
+	}
 	c.offer.Store(h.o.offer(r))
 	if r.TLS != nil {
 		c.peer.Transport = "websocket+tls"
@@ -65,14 +68,14 @@ func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 	if err != nil {
 		// The answer has told the client; after a hijack that failed there is no one to tell.
-		h.o.Logger.Debug("WebSocket handshake refused", "peer", r.RemoteAddr, "err", cut(err.Error()))
+		h.o.Logger.Debug("WebSocket handshake refused", "peer", from.place(r), "err", cut(err.Error()))
 		return
 	}
 	c.peer.Subprotocol = strings.Clone(ws.Subprotocol())
 	_ = ws.CloseNow() // the library's part is done; the link's Close does nothing
 	if offered := offeredProtocols(r); len(offered) > 0 && c.peer.Subprotocol == "" {
 		h.o.Logger.Warn("no STOMP subprotocol offered; a browser will refuse this connection",
-			"peer", r.RemoteAddr, "offered", visibleProtocols(offered))
+			"peer", from.place(r), "offered", visibleProtocols(offered))
 	}
 	c.dec = stompframe.NewDecoder(0, beforeConnect(h.o.BeforeConnect))
 	if !h.sessions.enter(&c.sock) {
@@ -111,7 +114,9 @@ func (h *hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c := h.c
 	c.sock.init(nc, h.o.FrameTime)
 	c.quietSince = c.sock.lastRead.Load()
-	c.peer.Addr = nc.RemoteAddr()
+	if c.peer.Addr == nil {
+		c.peer.Addr = nc.RemoteAddr()
+	}
 	// A client may send before it has read our answer: net/http holds those bytes.
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
 	c.ws.in = bytes.Clone(early)

@@ -1,8 +1,8 @@
 import { Client } from './client.js';
 
 const $ = (id) => document.getElementById(id);
-const path = document.body.dataset.path;
-const url = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}${path}`;
+const { path, url: elsewhere } = document.body.dataset;
+const url = elsewhere ?? `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}${path}`;
 const login = $('login');
 const subscribe = $('subscribe');
 const send = $('send');

@@ -18,8 +18,12 @@ import (
 type Options struct {
 	// Snapshot is asked once for each view of the page; (*broker.Broker).Snapshot.
 	Snapshot func() broker.Snapshot
-	// WebSocketPath is where clients connect on the same listener, such as /ws.
+	// WebSocketPath is where clients connect, such as /ws; empty if they cannot.
 	WebSocketPath string
+	// WebSocketAddr is the address of the listener that has WebSocketPath, and WebSocketTLS that it
+	// speaks TLS; nil if it is the one on which the page is.
+	WebSocketAddr net.Addr
+	WebSocketTLS  bool
 	// Endpoints are the other ways in.
 	Endpoints []Endpoint
 	// Login tells whether a login is needed to connect; the page then asks for it first.
@@ -93,6 +97,7 @@ type view struct {
 	Login     bool
 	Path      string
 	WebSocket string
+	Elsewhere bool // WebSocket is on another listener
 	Addresses []address
 }
 
@@ -109,9 +114,13 @@ func (o Options) index(w http.ResponseWriter, r *http.Request) {
 		Path:     o.WebSocketPath,
 	}
 	// As the browser wrote it; the script corrects the scheme where a proxy took TLS off.
-	v.WebSocket = "ws://" + r.Host + o.WebSocketPath
-	if r.TLS != nil {
-		v.WebSocket = "wss://" + r.Host + o.WebSocketPath
+	host, secure := r.Host, r.TLS != nil
+	if o.WebSocketAddr != nil {
+		host, secure, v.Elsewhere = reachable(o.WebSocketAddr, r.Host), o.WebSocketTLS, true
+	}
+	v.WebSocket = "ws://" + host + o.WebSocketPath
+	if secure {
+		v.WebSocket = "wss://" + host + o.WebSocketPath
 	}
 	for _, e := range o.Endpoints {
 		v.Addresses = append(v.Addresses, address{e.Name, e.Scheme + "://" + reachable(e.Addr, r.Host)})

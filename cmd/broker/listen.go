@@ -1,20 +1,29 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"github.com/gudokmq/gudok/conf"
+	"github.com/gudokmq/gudok/transport"
 )
 
 // listeners are the addresses a broker has taken; nil for those it does not listen on.
-type listeners struct{ http, tcp, tls net.Listener }
+type listeners struct{ http, tcp, tls, admin net.Listener }
+
+// keepAlive finds a peer that is gone without a word within a minute, whether or not it has agreed on
+// heart-beats. What was written and is not acknowledged is bounded by unackedTime.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
 
 // listen takes all addresses of the configuration or none.
-func listen(c *conf.Config) (l listeners, err error) {
+func listen(c *conf.Config, log *slog.Logger) (l listeners, err error) {
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive, Control: boundUnacked}
 	for _, one := range []struct {
 		into         *net.Listener
 		address, key string
@@ -22,21 +31,50 @@ func listen(c *conf.Config) (l listeners, err error) {
 		{&l.http, c.HTTP.Listen, "http.listen"},
 		{&l.tcp, c.TCP.Listen, "tcp.listen"},
 		{&l.tls, c.TCP.TLSListen, "tcp.tls_listen"},
+		{&l.admin, c.Admin.Listen, "admin.listen"},
 	} {
 		if one.address == "" {
 			continue
 		}
-		if *one.into, err = net.Listen("tcp", one.address); err != nil {
+		if *one.into, err = lc.Listen(context.Background(), "tcp", one.address); err != nil {
 			*one.into = nil
 			l.close()
 			return listeners{}, refused(one.address, one.key, err)
 		}
 	}
+	if err := l.proxied(c, log); err != nil {
+		l.close()
+		return listeners{}, err
+	}
 	return l, nil
 }
 
+// proxied has connections begin with a PROXY header where the configuration says so.
+func (l *listeners) proxied(c *conf.Config, log *slog.Logger) (err error) {
+	for _, one := range []struct {
+		ln      *net.Listener
+		on      string
+		trusted []string
+		key     string
+	}{
+		{&l.http, c.HTTP.ProxyProtocol, c.HTTP.TrustedProxies, "http.trusted_proxies"},
+		{&l.tcp, c.TCP.ProxyProtocol, c.TCP.TrustedProxies, "tcp.trusted_proxies"},
+		{&l.tls, c.TCP.ProxyProtocol, c.TCP.TrustedProxies, "tcp.trusted_proxies"},
+	} {
+		if *one.ln == nil || one.on != "on" {
+			continue
+		}
+		ln, err := transport.ProxyListener(*one.ln, one.trusted, one.key, log)
+		if err != nil {
+			return err
+		}
+		*one.ln = ln
+	}
+	return nil
+}
+
 func (l listeners) close() {
-	for _, ln := range []net.Listener{l.http, l.tcp, l.tls} {
+	for _, ln := range []net.Listener{l.http, l.tcp, l.tls, l.admin} {
 		if ln != nil {
 			_ = ln.Close()
 		}

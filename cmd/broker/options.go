@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/gudokmq/gudok/broker"
@@ -138,17 +139,36 @@ func beforeConnect(l conf.Limits) stompframe.Limits {
 	return f
 }
 
-func webOptions(c *conf.Config, loopback bool, log *slog.Logger) transport.Options {
-	return transport.Options{
+// webOptions are those of the HTTP listener, which bound says where it is.
+func webOptions(c *conf.Config, bound listeners, log *slog.Logger) transport.Options {
+	o := transport.Options{
 		BeforeConnect:  beforeConnect(c.Limits),
 		FrameTime:      time.Duration(c.Limits.FrameTime),
 		Logger:         log,
 		PublicHosts:    c.HTTP.PublicHosts,
 		AllowedOrigins: c.HTTP.AllowedOrigins,
-		Loopback:       loopback,
+		TrustedProxies: c.HTTP.TrustedProxies,
+		HSTS:           time.Duration(c.HTTP.HSTS),
 		TokenCookie:    c.JWT.Cookie,
 		TokenQuery:     c.JWT.Query,
 	}
+	// Behind a proxy the pages of this machine are not those of the client's.
+	o.Loopback = bound.http != nil && loopbackOnly(bound.http) && len(c.HTTP.TrustedProxies) == 0
+	if bound.admin != nil {
+		if at, ok := bound.admin.Addr().(*net.TCPAddr); ok {
+			o.ConsolePort = uint16(at.Port)
+		}
+	}
+	return o
+}
+
+// consoleOptions are those of the admin listener: nobody is in between.
+func consoleOptions(c *conf.Config, bound listeners, log *slog.Logger) transport.Options {
+	o := webOptions(c, bound, log)
+	o.TrustedProxies = nil
+	o.AllowedOrigins = nil // of WebSockets
+	o.Loopback = false
+	return o
 }
 
 func tcpOptions(c *conf.Config, t *tls.Config, log *slog.Logger) transport.TCPOptions {

@@ -135,8 +135,8 @@ type daemon struct {
 	policies *broker.Policies
 	logins   *auth.Chain
 	broker   *broker.Broker
-	http     *http.Server
-	ws       *transport.WebSocket
+	http     []*http.Server       // of the admin listener too
+	ws       *transport.WebSocket // nil without an HTTP listener
 	tcp      []*transport.TCP
 	bound    listeners
 
@@ -152,11 +152,11 @@ type daemon struct {
 
 // start listens and serves, or leaves nothing behind.
 func start(c *conf.Config, log *slog.Logger, threshold *slog.LevelVar) (*daemon, error) {
-	bound, err := listen(c)
+	bound, err := listen(c, log)
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{conf: c, log: log, level: threshold, bound: bound, failed: make(chan error, 4)}
+	d := &daemon{conf: c, log: log, level: threshold, bound: bound, failed: make(chan error, 5)}
 	d.asks.Store(c.Logins())
 	if err := d.build(log); err != nil {
 		bound.close()
@@ -205,9 +205,7 @@ func (d *daemon) build(log *slog.Logger) error {
 		return err
 	}
 	d.engine = engine
-	if d.bound.http != nil {
-		d.serveHTTP(d.web.config(), log)
-	}
+	d.serveWeb(log)
 	if d.bound.tcp != nil {
 		d.serveTCP(d.bound.tcp, tcpOptions(d.conf, nil, log))
 	}
@@ -247,8 +245,11 @@ func (d *daemon) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	var stops []func(context.Context) error
-	if d.http != nil {
-		stops = append(stops, d.ws.Shutdown, d.http.Shutdown)
+	if d.ws != nil {
+		stops = append(stops, d.ws.Shutdown)
+	}
+	for _, s := range d.http {
+		stops = append(stops, s.Shutdown)
 	}
 	for _, t := range d.tcp {
 		stops = append(stops, t.Shutdown)
@@ -260,8 +261,8 @@ func (d *daemon) stop() error {
 		wg.Go(func() { errs[i] = stop(ctx) })
 	}
 	wg.Wait()
-	if d.http != nil {
-		_ = d.http.Close() // what Shutdown had to leave
+	for _, s := range d.http {
+		_ = s.Close() // what Shutdown had to leave
 	}
 	d.served.Wait()
 	_ = d.logins.Close()
@@ -275,21 +276,25 @@ func (d *daemon) stop() error {
 func (d *daemon) greet(w io.Writer) {
 	fmt.Fprintf(w, "Gudok %s\n", version)
 	line := func(what, where string) { fmt.Fprintf(w, "  %-10s %s\n", what, where) }
-	open := ""
-	if d.bound.http != nil {
-		ws, web := "ws://", "http://"
-		if d.conf.HTTP.TLS.Cert != "" {
-			ws, web = "wss://", "https://"
+	ws, web := "ws://", "http://"
+	if d.conf.HTTP.TLS.Cert != "" {
+		ws, web = "wss://", "https://"
+	}
+	page := d.bound.admin
+	if at := d.bound.http; at != nil {
+		line("WebSocket", ws+visible(at.Addr())+d.conf.WebSocket.Path+everywhere(at.Addr()))
+		if page == nil {
+			page = at
 		}
-		addr := d.bound.http.Addr()
-		line("WebSocket", ws+visible(addr)+d.conf.WebSocket.Path+everywhere(addr))
-		open = web + visible(addr) + "/ in a browser"
 	}
 	for _, e := range d.endpoints() {
 		line(e.Name, e.Scheme+"://"+visible(e.Addr)+everywhere(e.Addr))
 	}
-	if open != "" {
-		line("Open", open)
+	if at := d.bound.admin; at != nil {
+		line("Admin", web+visible(at.Addr())+"/"+everywhere(at.Addr()))
+	}
+	if page != nil {
+		line("Open", web+visible(page.Addr())+"/ in a browser")
 	}
 	line("Users", loginsText(d.conf))
 	if d.conf.Store.Engine == "memory" {

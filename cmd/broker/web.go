@@ -1,8 +1,8 @@
 package main
 
 import (
-	"crypto/tls"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -11,37 +11,69 @@ import (
 	"github.com/gudokmq/gudok/transport"
 )
 
-// serveHTTP serves WebSocket, the page and health on the HTTP listener.
-func (d *daemon) serveHTTP(tlsConfig *tls.Config, log *slog.Logger) {
-	o := webOptions(d.conf, loopbackOnly(d.bound.http), log)
-	d.ws = transport.NewWebSocket(d.broker, o)
+// serveWeb serves WebSocket, the page and health on the HTTP listener; with one for admin, all but
+// WebSocket is there, and the HTTP listener keeps health alone.
+func (d *daemon) serveWeb(log *slog.Logger) {
+	o := admin.Options{
+		Snapshot:  d.broker.Snapshot,
+		Endpoints: d.endpoints(),
+		Login:     d.asks.Load,
+		Store:     storeText(d.conf.Store),
+	}
+	if d.bound.http != nil {
+		o.WebSocketPath = d.conf.WebSocket.Path
+	}
+	if d.bound.admin != nil {
+		there := o
+		if d.bound.http != nil {
+			there.WebSocketAddr, there.WebSocketTLS = d.bound.http.Addr(), d.web.current.Load() != nil
+		}
+		d.serveHTTP(d.bound.admin, transport.Guard(consoleOptions(d.conf, d.bound, log), admin.New(there)), log, nil)
+	}
+	if d.bound.http == nil {
+		return
+	}
+	web := webOptions(d.conf, d.bound, log)
+	d.ws = transport.NewWebSocket(d.broker, web)
 	mux := http.NewServeMux()
 	mux.Handle(d.conf.WebSocket.Path, d.ws)
-	mux.Handle("/", transport.GuardHost(o, admin.New(admin.Options{
-		Snapshot:      d.broker.Snapshot,
-		WebSocketPath: d.conf.WebSocket.Path,
-		Endpoints:     d.endpoints(),
-		Login:         d.asks.Load,
-		Store:         storeText(d.conf.Store),
-	})))
+	pages := admin.New(o)
+	if d.bound.admin != nil {
+		mux.Handle("/healthz", pages)
+	} else {
+		mux.Handle("/", pages)
+	}
+	d.serveHTTP(d.bound.http, transport.Guard(web, mux), log, func(ln net.Listener) net.Listener {
+		return d.ws.Front(ln, d.conf.WebSocket.Path)
+	})
+}
+
+// serveHTTP serves one listener, which plain wraps where it is without TLS.
+func (d *daemon) serveHTTP(ln net.Listener, h http.Handler, log *slog.Logger, plain func(net.Listener) net.Listener) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	d.http = &http.Server{
-		Handler:           mux,
+	s := &http.Server{
+		Handler:           h,
 		Protocols:         protocols,
-		TLSConfig:         tlsConfig,
-		ReadHeaderTimeout: 5 * time.Second,
+		TLSConfig:         d.web.config(),
+		ReadHeaderTimeout: 5 * time.Second, // the TLS handshake's, too
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * is the handler's, as everything
 	}
+	d.http = append(d.http, s)
 	d.serve(func() error {
-		if tlsConfig != nil {
-			return d.http.ServeTLS(d.bound.http, "", "")
+		switch {
+		case s.TLSConfig != nil:
+			return s.ServeTLS(ln, "", "")
+		case plain != nil:
+			ln = plain(ln)
 		}
-		return d.http.Serve(d.ws.Front(d.bound.http, d.conf.WebSocket.Path))
+		return s.Serve(ln)
 	})
 }
 
