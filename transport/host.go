@@ -34,7 +34,7 @@ func splitHost(s string) (hostPort, bool) {
 	hp := hostPort{host: strings.ToLower(host)}
 	if port = strings.TrimPrefix(port, ":"); port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)
-		if err != nil {
+		if err != nil || n == 0 { // which nobody listens on, and stands for none here
 			return hostPort{}, false
 		}
 		hp.port = uint16(n)
