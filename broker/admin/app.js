@@ -1,7 +1,7 @@
 import { Client } from './client.js';
 
 const $ = (id) => document.getElementById(id);
-const { path, url: elsewhere } = document.body.dataset;
+const { path, websocket: elsewhere } = document.body.dataset;
 const url = elsewhere ?? `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}${path}`;
 const login = $('login');
 const subscribe = $('subscribe');

@@ -48,12 +48,15 @@ func (d *daemon) serveWeb(log *slog.Logger) {
 	})
 }
 
+// maxRequestBody is what a handler may read of a request.
+const maxRequestBody = 64 << 10
+
 // serveHTTP serves one listener, which plain wraps where it is without TLS.
 func (d *daemon) serveHTTP(ln net.Listener, h http.Handler, log *slog.Logger, plain func(net.Listener) net.Listener) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	s := &http.Server{
-		Handler:           h,
+		Handler:           http.MaxBytesHandler(h, maxRequestBody),
 		Protocols:         protocols,
 		TLSConfig:         d.web.config(),
 		ReadHeaderTimeout: 5 * time.Second, // the TLS handshake's, too
