@@ -19,11 +19,12 @@ type listeners struct{ http, tcp, tls, admin net.Listener }
 
 // keepAlive finds a peer that is gone without a word within a minute, whether or not it has agreed on
 // heart-beats. What was written and is not acknowledged is bounded by unackedTime.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 25 * time.Second, Interval: 10 * time.Second, Count: 3}
 
 // listen takes all addresses of the configuration or none.
 func listen(c *conf.Config, log *slog.Logger) (l listeners, err error) {
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive, Control: boundUnacked}
+	lc.SetMultipathTCP(false) // whose sockets do not know that bound
 	for _, one := range []struct {
 		into         *net.Listener
 		address, key string

@@ -119,6 +119,43 @@ func TestListenersCanBeOff(t *testing.T) {
 	s.stop(t)
 }
 
+// The page can be on a listener of its own, also of a broker without an HTTP listener.
+func TestAdminListener(t *testing.T) {
+	get := func(url string) (int, string) {
+		t.Helper()
+		res, err := http.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		return res.StatusCode, string(body)
+	}
+	s := serve(t, []string{"GUDOK_ADMIN_LISTEN=127.0.0.1:0"})
+	if s.at["Open"] != s.at["Admin"] || s.at["Admin"] == "" {
+		t.Errorf("%v", s.at)
+	}
+	web := strings.TrimSuffix(strings.Replace(s.at["WebSocket"], "ws:", "http:", 1), "/ws")
+	for url, want := range map[string]int{s.at["Admin"]: 200, s.at["Admin"] + "healthz": 200, s.at["Admin"] + "ws": 404, web + "/": 404, web + "/healthz": 200, web + "/ws": 426} {
+		if code, _ := get(url); code != want {
+			t.Errorf("%s: %d, want %d", url, code, want)
+		}
+	}
+	if _, body := get(s.at["Admin"]); !strings.Contains(body, `data-websocket="`+s.at["WebSocket"]+`"`) {
+		t.Error("the page does not say where WebSocket is")
+	}
+	if code := s.stop(t); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+	s = serve(t, []string{"GUDOK_ADMIN_LISTEN=127.0.0.1:0", "GUDOK_HTTP_LISTEN="})
+	if code, body := get(s.at["Admin"]); code != 200 || strings.Contains(body, "WebSocket") || strings.Contains(body, "app.js") || !strings.Contains(body, s.at["TCP"]) {
+		t.Errorf("%d %s", code, body)
+	}
+	if code := s.stop(t); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+}
+
 func TestServeTLS(t *testing.T) {
 	cert, key := certificate(t)
 	s := serve(t, []string{"GUDOK_TCP_LISTEN=", "GUDOK_TCP_TLS_LISTEN=127.0.0.1:0", "GUDOK_WEBSOCKET_PATH=/stomp",

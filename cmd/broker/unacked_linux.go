@@ -9,7 +9,7 @@ import (
 
 // unackedTime is how long the network may leave what was written unacknowledged, or a full window
 // closed: keep-alive does not run meanwhile.
-const unackedTime = time.Minute
+const unackedTime = 55 * time.Second
 
 // boundUnacked sets it for a listener's connections, which inherit it. A kernel that does not know it
 // has a time of its own.
