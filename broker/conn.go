@@ -79,7 +79,8 @@ const (
 type Peer struct {
 	// Transport is "websocket", "tcp" or "sockjs"; with "+tls" where that is so.
 	Transport string
-	// Addr is the peer's address, from a trusted proxy's word where one is configured.
+	// Addr is the peer's address, from a trusted proxy's word where one is configured; its port is 0
+	// where that told none.
 	Addr net.Addr
 	// Subprotocol is what the WebSocket handshake agreed on, or empty.
 	Subprotocol string

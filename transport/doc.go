@@ -2,6 +2,9 @@
 // listeners, with or without TLS. Each connection becomes a broker.Conn and is handed to a
 // [Server] on a goroutine of its own; what a session sees is the same on every way in.
 //
+// [Guard] is what every handler asks first about Host and Origin. [ProxyListener] reads the headers of the
+// PROXY protocol; with Options.TrustedProxies those of HTTP count, too.
+//
 // The WebSocket handshake, the reading of messages and the control frames are coder/websocket's;
 // data frames are written here, whole batches with one write each. Beneath both kinds of Conn is
 // a socket, which keeps deadlines, the time of the last byte and the way a connection ends.

@@ -25,7 +25,7 @@ func TestHalfOpenWithoutHeartBeats(t *testing.T) {
 	if os.Geteuid() != 0 {
 		foreign.Missing(t, "root, for a network of the test's own")
 	}
-	cert := newSecure(t) // for its files
+	cert := newSecure(t, "") // for its files
 	n := newNetwork(t)
 	b := harness.StartWith(t, fmt.Sprintf(`
 log: {level: debug}

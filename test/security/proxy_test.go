@@ -2,6 +2,7 @@ package security
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -261,6 +262,31 @@ func TestV22ProxyBeforeHTTP(t *testing.T) {
 			t.Errorf("without a header: %q, %v", text, err)
 		}
 		conn.Close()
+	}
+}
+
+// The PROXY header comes before the TLS handshake, on both kinds of listener; the certificate that logs in
+// is the client's own.
+func TestV22ProxyBeforeTLS(t *testing.T) {
+	t.Parallel()
+	s := newSecure(t, ", proxy_protocol: on, trusted_proxies: [127.0.0.1]")
+	for name, web := range map[string]bool{"stomp+ssl": false, "wss": true} {
+		for version, client := range map[byte]string{1: "203.0.113.1:1", 2: "[2001:db8::2]:2"} {
+			x, _ := s.openBehind(t, named(t, version, client), web, s.signer("carl"))
+			x.hear("user-name:carl")
+			x.say("NONSENSE\n\n\x00")
+			x.hear("ERROR")
+			x.conn.Close()
+			s.Says(fmt.Sprintf("+tls peer=%s user=carl", client))
+		}
+		// TLS without a header, and a header within TLS, are none.
+		for _, header := range []string{"", "PROXY TCP4 203.0.113.1 "} {
+			conn := dialHTTP(t, map[bool]string{false: s.tlsAt, true: s.WS}[web])
+			io.WriteString(conn, header)
+			if err := tls.Client(conn, &tls.Config{RootCAs: s.roots, ServerName: "localhost"}).Handshake(); err == nil {
+				t.Errorf("%s without a PROXY header", name)
+			}
+		}
 	}
 }
 

@@ -32,17 +32,19 @@ type secure struct {
 	sessionOf map[string]*tlsSession
 }
 
-func newSecure(t *testing.T) *secure {
+// newSecure starts one; more is what both groups of listeners have besides.
+func newSecure(t *testing.T, more string) *secure {
 	t.Helper()
 	s := &secure{w: &world{t: t}, dir: t.TempDir(), roots: x509.NewCertPool(), sessionOf: map[string]*tlsSession{}}
 	s.serverCertificate("first")
 	s.clientCA()
 	at := func(name string) string { return filepath.Join(s.dir, name) }
 	s.Broker = harness.Start(t, fmt.Sprintf(`
+log: {level: debug}
 users: [{name: carl}, {name: dora}]
-http: {hsts: 1h, tls: {cert: %[1]q, key: %[2]q, client_ca: %[3]q}}
-tcp: {tls_listen: "127.0.0.1:0", tls: {cert: %[1]q, key: %[2]q, client_ca: %[3]q}}
-`, at("cert.pem"), at("key.pem"), at("ca.pem")))
+http: {hsts: 1h, tls: {cert: %[1]q, key: %[2]q, client_ca: %[3]q}%[4]s}
+tcp: {tls_listen: "127.0.0.1:0", tls: {cert: %[1]q, key: %[2]q, client_ca: %[3]q}%[4]s}
+`, at("cert.pem"), at("key.pem"), at("ca.pem"), more))
 	s.Says("Queues ")
 	s.tlsAt = tlsLine.FindStringSubmatch(s.Output())[1]
 	return s
@@ -93,17 +95,29 @@ type tlsSession struct {
 // open makes one, by certificate, and returns the name on the server's.
 func (s *secure) open(t *testing.T, web bool, certificate tls.Certificate) (*tlsSession, string) {
 	t.Helper()
+	return s.openBehind(t, "", web, certificate)
+}
+
+// openBehind is open with a PROXY header before the handshake.
+func (s *secure) openBehind(t *testing.T, header string, web bool, certificate tls.Certificate) (*tlsSession, string) {
+	t.Helper()
 	addr := s.tlsAt
 	if web {
 		addr = s.WS
 	}
-	c, err := tls.DialWithDialer(&net.Dialer{Timeout: harness.Patience}, "tcp", addr,
-		&tls.Config{RootCAs: s.roots, ServerName: "localhost", Certificates: []tls.Certificate{certificate}})
+	nc, err := net.DialTimeout("tcp", addr, harness.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(6 * harness.Patience))
+	t.Cleanup(func() { nc.Close() })
+	nc.SetDeadline(time.Now().Add(6 * harness.Patience))
+	c := tls.Client(nc, &tls.Config{RootCAs: s.roots, ServerName: "localhost", Certificates: []tls.Certificate{certificate}})
+	if _, err := io.WriteString(nc, header); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Handshake(); err != nil {
+		t.Fatal(err)
+	}
 	x := &tlsSession{t: t, conn: c, in: bufio.NewReader(c), web: web}
 	if web {
 		io.WriteString(c, harness.Upgrade("localhost", "/ws", "Origin: https://localhost"))
@@ -143,7 +157,7 @@ func (x *tlsSession) hear(want string) {
 // CVE-2026-56862), five seconds for a handshake, on both kinds of listener.
 func TestV29Handshake(t *testing.T) {
 	t.Parallel()
-	s := newSecure(t)
+	s := newSecure(t, "")
 	info, err := buildinfo.ReadFile(harness.Build(t))
 	if err != nil || version.Compare(info.GoVersion, "go1.26.8") < 0 {
 		t.Errorf("built with %v, %v", info, err)
@@ -161,7 +175,7 @@ func TestV29Handshake(t *testing.T) {
 			}
 		}
 		// A certificate that nobody vouches for is worse than none.
-		other := newSecure(t)
+		other := newSecure(t, "")
 		c, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: s.roots, ServerName: "localhost", Certificates: []tls.Certificate{other.signer("carl")}})
 		if err == nil {
 			c.SetDeadline(time.Now().Add(harness.Patience))
@@ -206,7 +220,7 @@ func TestV29Handshake(t *testing.T) {
 // what came of code that did not).
 func TestV29Reload(t *testing.T) {
 	t.Parallel()
-	s := newSecure(t)
+	s := newSecure(t, "")
 	kinds := map[string]bool{"stomp+ssl": false, "wss": true}
 	old := s.signer
 	for name, web := range kinds {
