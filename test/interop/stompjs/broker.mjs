@@ -14,12 +14,14 @@ export const login = 'alice';
 export const passcode = 'correct horse battery staple';
 
 export class Broker {
-  static async start(binary = process.env.GUDOK_BINARY) {
+  // more is further lines of its configuration.
+  static async start(binary = process.env.GUDOK_BINARY, more = '') {
     if (!binary) throw new Error('GUDOK_BINARY must name the broker (go build -o /somewhere/broker ./cmd/broker)');
     const broker = new Broker();
     broker.binary = path.resolve(binary);
     broker.directory = mkdtempSync(path.join(tmpdir(), 'gudok-stompjs-'));
     broker.listen = { http: '127.0.0.1:0', tcp: '127.0.0.1:0' };
+    broker.more = more;
     broker.log = [];
     const made = spawnSync(broker.binary, ['passwd'], { input: `${passcode}\n`, encoding: 'utf8' });
     if (made.status !== 0) throw new Error(`broker passwd: exit code ${made.status}: ${made.stderr}`);
@@ -39,6 +41,7 @@ tcp: { listen: "${this.listen.tcp}" }
 heartbeat: { send: 1s, receive: 1s, min: 1s }
 users:
   - { name: ${login}, password_hash: '${this.hash}' }
+${this.more}
 `,
     );
     // The broker takes GUDOK_ variables for settings; this test's are none.
@@ -59,7 +62,8 @@ users:
         this.note(line);
         this.url = line.match(/^ +WebSocket +(ws:\S+)/)?.[1] ?? this.url;
         this.tcp = line.match(/^ +TCP +stomp:\/\/(\S+)/)?.[1] ?? this.tcp;
-        if (this.url && this.tcp && /^ +TCP /.test(line)) {
+        this.page = line.match(/^ +Open +(http:\S+)/)?.[1] ?? this.page;
+        if (this.url && this.tcp && /^ +Queues /.test(line)) {
           clearTimeout(late);
           resolve();
         }

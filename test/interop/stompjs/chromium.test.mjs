@@ -8,7 +8,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { subject } from './broker.mjs';
+import { Broker, subject } from './broker.mjs';
 import { scenarios } from './scenarios.js';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -195,4 +195,27 @@ inBrowser("page: the broker's own page logs in, subscribes, sends, shows, and co
   await broker.control('restart', 'SIGTERM');
   await say('again');
   await tab.close();
+});
+
+inBrowser("page: the broker's own page on the admin listener connects to the other", async t => {
+  if (!broker.offers.includes('gudok')) return t.skip('needs gudok');
+  const own = await Broker.start(undefined, 'admin: { listen: "127.0.0.1:0" }');
+  const tab = await browser.newPage();
+  tab.on('pageerror', error => strange.push(String(error)));
+  try {
+    assert.notEqual(new URL(own.page).host, new URL(own.url).host);
+    await tab.goto(own.page);
+    assert.equal(await tab.textContent('#url'), own.url);
+    await tab.fill('[name=login]', broker.login);
+    await tab.fill('[name=passcode]', broker.passcode);
+    await tab.click('#login button');
+    await tab.waitForSelector('#state[data-state=connected]');
+    await tab.waitForSelector('#subscribe button:text-is("Unsubscribe")');
+    await tab.fill('#send [name=body]', 'from next door');
+    await tab.click('#send button');
+    await tab.waitForSelector('#messages td:text-is("from next door")');
+  } finally {
+    await tab.close();
+    await own.stop();
+  }
 });
