@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gudokmq/gudok/store"
@@ -46,17 +47,22 @@ type committer struct {
 	looked   time.Time // when the room on the disk was last looked at
 	cleaner  cleaner
 
-	mu    sync.Mutex // guards usage
+	pulse atomic.Uint64 // counts steps; odd while one is under way
+
+	mu    sync.Mutex // guards what follows
 	usage Usage
+	tally tally
 }
 
 // run writes whatever waits, as long as something does, until the journal has ended.
 func (c *committer) run() {
 	defer close(c.done)
+	defer c.rest()
 	debug.SetPanicOnFault(true) // a page that the disk cannot give is an error
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
+		c.step()
 		if b := c.j.seal(max(c.manifest.last, c.failed) + 1); b != nil {
 			c.commit(b)
 			continue
@@ -84,9 +90,11 @@ func (c *committer) run() {
 			timer.Reset(c.opts.fullNap)
 			nap = timer.C
 		}
+		c.rest()
 		select {
 		case <-c.j.wake:
 		case <-nap:
+			c.step()
 			c.lookAround()
 		}
 	}
@@ -126,7 +134,10 @@ func (c *committer) commit(b *batch) {
 		if len(c.owed) > 0 {
 			err = errNoRoom // it would only fail again
 		} else if err = c.admit(b); err == nil {
-			err = c.update(b)
+			began := time.Now()
+			if err = c.update(b); err == nil {
+				c.took(time.Since(began), len(b.records))
+			}
 		}
 	}
 	switch {
@@ -343,6 +354,7 @@ func (c *committer) update(b *batch) error {
 
 // transact runs a transaction of the file, of so many records and marks, which writes m.
 func (c *committer) transact(n int, f func(*bbolt.Tx) error, m *manifest) (err error) {
+	c.step()
 	defer func() {
 		if p := recover(); p != nil { // bbolt does so where its pages are damaged
 			c.stuck = true

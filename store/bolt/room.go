@@ -194,6 +194,7 @@ func (c *committer) grow(want, step int64, messages bool) (bool, error) {
 
 // allocate makes the file that long; full tells that the disk has not enough for it.
 func (c *committer) allocate(to int64) (full bool, err error) {
+	c.step()
 	if c.opts.hooks.grow != nil {
 		err = c.opts.hooks.grow()
 	}

@@ -38,10 +38,14 @@ type engine = store.Engine
 var (
 	_ store.Engine    = (*Engine)(nil)
 	_ store.Rebounder = (*Engine)(nil)
+	_ store.Gauger    = (*Engine)(nil)
 )
 
 // Rebound implements [store.Rebounder].
 func (e *Engine) Rebound() { e.engine.(*queues.Table).Rebound() }
+
+// Gauges implements [store.Gauger].
+func (e *Engine) Gauges(deepest int) store.Gauges { return e.engine.(*queues.Table).Gauges(deepest) }
 
 // New starts an engine. It owns one goroutine, which Close ends.
 func New(o Options) *Engine {

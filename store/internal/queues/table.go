@@ -238,8 +238,13 @@ func (t *Table) Stat(name string) store.Stat {
 		return store.Stat{}
 	}
 	defer q.mu.Unlock()
+	return q.stat()
+}
+
+// stat tells of the queue. The caller holds q.mu.
+func (q *Queue) stat() store.Stat {
 	if q.ledger.Timed() {
-		q.ledger.Advance(t.now())
+		q.ledger.Advance(q.table.now())
 	}
 	c := q.ledger.Counts()
 	return store.Stat{Ready: c.Ready, Held: c.Held, Delayed: c.Delayed, Bytes: c.Bytes, Consumed: q.consumer != nil}
