@@ -29,6 +29,9 @@ type Options struct {
 	HeartBeat HeartBeat
 	// Policies say how destinations behave; nil means the defaults.
 	Policies *Policies
+	// MemoryInUse tells what Limits.Memory is held against, in bytes, a few times a second; nil means
+	// what the Go runtime has from the system.
+	MemoryInUse func() int64
 	// Logger gets one line per session that ends badly, and what goes wrong in the store.
 	Logger *slog.Logger
 	// Version is what CONNECTED's server header says after "gudok/".
@@ -53,6 +56,7 @@ type Broker struct {
 	durables  durables
 	expiry    expiry
 	contexts  contexts
+	pressure  pressure
 	delayed   store.Consumer
 	replies   sync.Map // token of a reply address → name of its queue
 
@@ -120,6 +124,8 @@ func New(o Options) (*Broker, error) {
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.cut, b.cutOff = context.WithCancel(context.Background())
+	b.pressure.init(o.MemoryInUse)
+	go b.sampler()
 	return b, nil
 }
 
@@ -155,6 +161,8 @@ func (b *Broker) admit(s *session) *ending {
 		return &ending{Reason: reasonShutdown, cause: ErrShutdown}
 	case len(b.sessions) >= s.limits.Connections:
 		return because(reasonConnections, "the broker serves %d connections, its limit", s.limits.Connections)
+	case b.pressure.refuses():
+		return because(reasonMemory, "try again in a while")
 	}
 	b.sessions[s] = struct{}{}
 	b.wg.Add(1)
@@ -203,6 +211,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		<-gone
 	}
 	b.cutOff()
+	b.pressure.end()
 	b.delayed.Close()
 	if cerr := errors.Join(b.transient.Close(), b.private.Close()); err == nil && cerr != nil {
 		err = fmt.Errorf("close temporary queues: %w", cerr)
@@ -258,6 +267,13 @@ type Snapshot struct {
 	LoginsSlowed    uint64
 	LoginsUnchecked uint64
 	Expired         uint64
+
+	Outboxes      int64  // bytes that wait to be written to all sessions
+	LargestOutbox int64  // to one of them
+	Memory        int64  // bytes in use, as Limits.Memory counts them
+	MemoryMark    int64  // Limits.Memory
+	MemoryShort   bool   // it is above that, or was and is not well below again
+	Shed          uint64 // sessions closed since the start because of that, or of Limits.Outboxes
 }
 
 // Snapshot tells how the broker is doing. It takes a lock for as long as it takes to visit every
@@ -276,6 +292,11 @@ func (b *Broker) Snapshot() Snapshot {
 		LoginsSlowed:    b.logins.slowed.Load(),
 		LoginsUnchecked: b.logins.unchecked.Load(),
 		Expired:         b.expiry.count.Load(),
+
+		Memory:      b.pressure.used.Load(),
+		MemoryMark:  b.bounds.Load().limits.Memory,
+		MemoryShort: b.pressure.eased.Load() != nil,
+		Shed:        b.pressure.shed.Load(),
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -283,6 +304,16 @@ func (b *Broker) Snapshot() Snapshot {
 	for c := range b.sessions {
 		s.Received += c.received.Load()
 		s.Delivered += c.delivered.Load()
+		waiting := c.out.waiting.Load()
+		s.Outboxes += waiting
+		s.LargestOutbox = max(s.LargestOutbox, waiting)
 	}
 	return s
 }
+
+// Pulse is a number that changes at least twice a second while the broker lives, from New to Shutdown:
+// so a watchdog knows.
+func (b *Broker) Pulse() uint64 { return b.pressure.samples.Load() }
+
+// MemoryShort tells that the broker refuses connections for want of memory.
+func (b *Broker) MemoryShort() bool { return b.pressure.eased.Load() != nil }

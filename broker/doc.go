@@ -21,7 +21,8 @@
 // the network did not take, it ends when the outbox is empty. The session's reader waits for the
 // flusher before Serve returns. Heart-beats and the time to
 // CONNECT are the wheel's, which serves all sessions from one timer: a turn runs on a short-lived
-// goroutine of the time package and only touches outboxes or endings. Engine callbacks come on
+// goroutine of the time package and only touches outboxes or endings. The sampler, from New to Shutdown,
+// looks at what waits in all outboxes and at the memory in use. Engine callbacks come on
 // whatever goroutine the engine uses and never block.
 //
 // # Locks

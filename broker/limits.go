@@ -31,6 +31,12 @@ type Limits struct {
 	SendTime time.Duration
 	// Connections is how many sessions there may be at once, on all transports together [10000].
 	Connections int
+	// Outboxes is how many bytes may wait to be written to all sessions together [512 MiB]; when it is
+	// more, those for which most waits are closed first.
+	Outboxes int64
+	// Memory is how much the process may use [no bound]. Above it connections are refused, publishers
+	// are held up, and sessions closed for which much waits.
+	Memory int64
 }
 
 func (l Limits) withDefaults() Limits {
@@ -42,6 +48,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.ConnectTime, 10*time.Second)
 	setDefault(&l.SendTime, 10*time.Second)
 	setDefault(&l.Connections, 10_000)
+	setDefault(&l.Outboxes, 512<<20)
 	return l
 }
 

@@ -323,6 +323,16 @@ func (o *outbox) crowded() <-chan struct{} {
 	return o.eased
 }
 
+// waking is closed when the session ends, or earlier.
+func (o *outbox) waking() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.eased == nil {
+		o.eased = make(chan struct{})
+	}
+	return o.eased
+}
+
 // wake lets the reader go on, because the session ends.
 func (o *outbox) wake() {
 	o.mu.Lock()

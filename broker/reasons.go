@@ -66,6 +66,7 @@ var (
 	reasonStore              = &Reason{Text: "message could not be stored", Code: closeInternal, Soft: true}
 	reasonInternal           = &Reason{Text: "internal error", Code: closeInternal}
 	reasonConnections        = &Reason{Text: "too many connections", Code: closeTryAgain}
+	reasonMemory             = &Reason{Text: "memory is short", Code: closeTryAgain}
 	reasonSlow               = &Reason{Text: "slow consumer", Code: closePolicy, Silent: true}
 	reasonShutdown           = &Reason{Text: "server is shutting down", Code: closeRestart, Silent: true}
 	reasonDisconnect         = &Reason{Text: "goodbye", Code: closeNormal, Silent: true}

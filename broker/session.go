@@ -46,6 +46,7 @@ type session struct {
 	latest       *address                  // of the latest SEND: most name one destination again and again
 	silently     func(dup bool, err error) // storedSilently, made once
 	gathered     *gathered                 // topic messages sent and not delivered yet
+	spared       int                       // SENDs that hold lets pass
 	expiring     int                       // place in the broker's expiry, see there; guarded by that
 
 	beat  heartBeat
@@ -108,6 +109,9 @@ func (s *session) read() *ending {
 			s.settle()
 		}
 		e := s.handle(&f)
+		if f.Command == frame.SEND {
+			s.hold()
+		}
 		for wait := s.out.crowded(); wait != nil && s.ending.Load() == nil; wait = s.out.crowded() {
 			s.settle()
 			<-wait
@@ -278,7 +282,7 @@ func (s *session) report(e *ending) {
 	switch e.Reason {
 	case reasonDisconnect, reasonShutdown:
 		level = slog.LevelDebug
-	case reasonSlow, reasonUnchecked:
+	case reasonSlow, reasonMemory, reasonUnchecked:
 		level = slog.LevelWarn
 	case reasonGone:
 		if e.cause == nil || errors.Is(e.cause, io.EOF) {

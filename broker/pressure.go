@@ -1,0 +1,253 @@
+package broker
+
+import (
+	"cmp"
+	"runtime"
+	"runtime/metrics"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	sampleTime  = 100 * time.Millisecond // how often memory is looked at
+	sampleMost  = 500 * time.Millisecond // where there are so many sessions that a look takes long
+	sampleShare = 200                    // a look takes one part of so many of the time, at most
+
+	holdTime   = time.Second      // how long a publisher is held up while memory is short
+	holdFrames = 16               // what it may then send until it is held up again
+	stuckTime  = 30 * time.Second // after which memory that stays short is not the sessions'
+	leastShed  = batchBytes       // a session for which less waits is not slow
+)
+
+// pressure keeps what waits to be written, and the memory in use, within limits. One goroutine looks
+// at the outboxes a few times a second; putting into one does not know of it.
+type pressure struct {
+	// Static.
+	inUse func() int64
+	own   bool // inUse is the runtime's, and has garbage in it
+	stop  chan struct{}
+	done  chan struct{}
+	once  sync.Once
+
+	// Read anywhere; written by the sampler.
+	eased   atomic.Pointer[chan struct{}] // while memory is short: closed when it is not any more
+	stuck   atomic.Int64                  // then: since when there is nothing to shed, Unix nanoseconds
+	samples atomic.Uint64
+	used    atomic.Int64 // as of the last look
+	shed    atomic.Uint64
+
+	let time.Time // a connection was let in last although memory is short; guarded by Broker.mu
+
+	// Owned by the sampler.
+	all       []*session
+	collected time.Time     // when garbage was collected last
+	pause     time.Duration // for how long it is not again
+}
+
+func (p *pressure) init(inUse func() int64) {
+	p.inUse, p.own = inUse, inUse == nil
+	if p.own {
+		p.inUse = memoryInUse()
+	}
+	p.stop, p.done = make(chan struct{}), make(chan struct{})
+}
+
+// end stops the sampler and waits for it.
+func (p *pressure) end() {
+	p.once.Do(func() { close(p.stop) })
+	<-p.done
+}
+
+// memoryInUse returns what tells how much memory the Go runtime has from the system, without what it
+// could give back at once.
+func memoryInUse() func() int64 {
+	s := []metrics.Sample{
+		{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
+	}
+	return func() int64 {
+		metrics.Read(s)
+		return int64(s[0].Value.Uint64() - s[1].Value.Uint64() - s[2].Value.Uint64())
+	}
+}
+
+// sampler looks again and again, until end.
+func (b *Broker) sampler() {
+	p := &b.pressure
+	defer close(p.done)
+	t := time.NewTimer(sampleTime)
+	defer t.Stop()
+	for {
+		select {
+		case <-p.stop:
+			b.easeMemory()
+			return
+		case <-t.C:
+		}
+		began := time.Now()
+		b.sample()
+		p.samples.Add(1)
+		t.Reset(min(max(sampleTime, sampleShare*time.Since(began)), sampleMost))
+	}
+}
+
+// sample looks once, and does what is needed.
+func (b *Broker) sample() {
+	p := &b.pressure
+	l := &b.bounds.Load().limits
+	sum := b.waiting()
+	goal := l.Outboxes
+	if excess, fresh := b.excess(l.Memory); fresh && excess > 0 {
+		goal = min(goal, max(sum-excess, 0))
+	}
+	if sum > goal {
+		short := goal < l.Outboxes
+		if b.shed(sum, goal, short) > 0 && short {
+			p.stuck.Store(time.Now().UnixNano())
+		}
+	}
+	clear(p.all)
+	p.all = p.all[:0]
+}
+
+// waiting gathers the sessions and adds up what waits for them. Those that were cut off do not count.
+func (b *Broker) waiting() (sum int64) {
+	p := &b.pressure
+	b.mu.Lock()
+	for s := range b.sessions {
+		p.all = append(p.all, s)
+	}
+	b.mu.Unlock()
+	for _, s := range p.all {
+		if e := s.ending.Load(); e == nil || !e.abort {
+			sum += s.out.waiting.Load()
+		}
+	}
+	return sum
+}
+
+// excess is by how much the memory in use is above what it is to come down to, 0 while it is not above
+// its mark; fresh tells that no garbage is in that. mark 0 is none.
+func (b *Broker) excess(mark int64) (excess int64, fresh bool) {
+	p := &b.pressure
+	used := p.inUse()
+	fresh = true
+	if p.own && mark > 0 && used > mark {
+		if fresh = time.Since(p.collected) >= p.pause; fresh {
+			began := time.Now()
+			runtime.GC()
+			p.collected = time.Now()
+			p.pause = max(2*sampleTime, 10*p.collected.Sub(began))
+			used = p.inUse()
+		}
+	}
+	p.used.Store(used)
+	low := mark - mark/16
+	switch short := p.eased.Load() != nil; {
+	case short && (mark == 0 || used < low):
+		b.easeMemory()
+		b.log.Info("memory is no longer short", "in_use", used, "mark", mark)
+	case !short && mark > 0 && used > mark && fresh:
+		p.stuck.Store(time.Now().UnixNano())
+		eased := make(chan struct{})
+		p.eased.Store(&eased)
+		b.log.Warn("memory is short: connections are refused, publishers are held up, and slow consumers closed",
+			"in_use", used, "mark", mark, "setting", "limits.memory")
+	}
+	if p.eased.Load() == nil || used <= mark {
+		return 0, fresh
+	}
+	return used - low, fresh
+}
+
+// easeMemory lets readers go on and connections in.
+func (b *Broker) easeMemory() {
+	if eased := b.pressure.eased.Swap(nil); eased != nil {
+		close(*eased)
+	}
+}
+
+// shed closes sessions, those for which most waits first, until no more than goal of sum waits, and
+// tells how many.
+func (b *Broker) shed(sum, goal int64, short bool) (n int) {
+	type load struct {
+		s       *session
+		waiting int64
+	}
+	var loads []load
+	for _, s := range b.pressure.all {
+		if e := s.ending.Load(); e != nil && e.abort {
+			continue
+		}
+		if w := s.out.waiting.Load(); w >= leastShed {
+			loads = append(loads, load{s, w})
+		}
+	}
+	slices.SortFunc(loads, func(a, b load) int { return cmp.Compare(b.waiting, a.waiting) })
+	why := "all sessions together have more waiting than limits.outboxes"
+	if short {
+		why = "the process uses more memory than limits.memory"
+	}
+	for _, l := range loads {
+		if sum <= goal {
+			break
+		}
+		e := because(reasonMemory, "%d bytes wait for it, and %s", l.waiting, why)
+		e.abort = true
+		l.s.end(e)
+		if now := l.s.ending.Load(); now != e {
+			l.s.conn.Abort() // it was ending in good order, for as long as its peer likes
+		}
+		sum -= l.waiting
+		n++
+	}
+	b.pressure.shed.Add(uint64(n))
+	return n
+}
+
+// refuses tells that memory is too short for another connection. When closing sessions has not helped
+// for a while, one a second is let in: maybe it takes from the queues that fill the memory. Broker.mu is
+// held.
+func (p *pressure) refuses() bool {
+	if p.eased.Load() == nil {
+		return false
+	}
+	now := time.Now()
+	if now.Sub(time.Unix(0, p.stuck.Load())) < stuckTime || now.Sub(p.let) < time.Second {
+		return true
+	}
+	p.let = now
+	return false
+}
+
+// hold keeps the reader from reading on after a SEND while memory is short; not for ever, since what
+// comes behind may be the ACK that frees some.
+func (s *session) hold() {
+	eased := s.b.pressure.eased.Load()
+	if eased == nil {
+		s.spared = 0
+		return
+	}
+	if s.spared > 0 {
+		s.spared--
+		return
+	}
+	s.settle()
+	t := time.NewTimer(holdTime)
+	defer t.Stop()
+	for {
+		wake := s.out.waking()
+		if s.ending.Load() != nil {
+			return
+		}
+		select {
+		case <-*eased:
+			return
+		case <-t.C:
+			s.spared = holdFrames
+			return
+		case <-wake:
+		}
+	}
+}
