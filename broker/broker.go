@@ -69,6 +69,7 @@ type Broker struct {
 	reload sync.Mutex             // one Reload at a time; taken before all other locks
 
 	// Counters.
+	refusals    tally
 	deadLetters atomic.Uint64
 	logins      loginCounts
 	connects    atomic.Uint64
@@ -91,6 +92,7 @@ func New(o Options) (*Broker, error) {
 		version:  o.Version,
 		started:  time.Now(),
 		ids:      newIDSource(),
+		refusals: newTally(),
 		topics:   newTopics(),
 		wheel:    newWheel(),
 		sessions: make(map[*session]struct{}),
@@ -274,6 +276,8 @@ type Snapshot struct {
 	MemoryMark    int64  // Limits.Memory
 	MemoryShort   bool   // it is above that, or was and is not well below again
 	Shed          uint64 // sessions closed since the start because of that, or of Limits.Outboxes
+	// Refused is what was refused since the start, by reason: all reasons there are, sorted.
+	Refused []Refusal
 }
 
 // Snapshot tells how the broker is doing. It takes a lock for as long as it takes to visit every
@@ -297,6 +301,7 @@ func (b *Broker) Snapshot() Snapshot {
 		MemoryMark:  b.bounds.Load().limits.Memory,
 		MemoryShort: b.pressure.eased.Load() != nil,
 		Shed:        b.pressure.shed.Load(),
+		Refused:     b.refusals.list(),
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

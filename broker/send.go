@@ -146,7 +146,7 @@ func (s *session) storeFailed(err error, receiptID string, r *receipt) {
 	}
 	e.receipt, e.cause = receiptID, err
 	if s.soft && e.Soft {
-		r.refuse(func() { s.sendError(e, false) })
+		s.decline(e, r)
 		return
 	}
 	s.end(e)

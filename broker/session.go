@@ -124,7 +124,7 @@ func (s *session) read() *ending {
 		case e == nil:
 		case s.soft && e.Soft:
 			// In the order of the frames that asked for a receipt.
-			s.acks.open(e.receipt).refuse(func() { s.sendError(e, false) })
+			s.decline(e, s.acks.open(e.receipt))
 		default:
 			return e
 		}
@@ -254,6 +254,12 @@ func (s *session) farewell(e *ending) {
 	}
 }
 
+// decline refuses a frame of a session that goes on; r is the receipt it asked for, or nil.
+func (s *session) decline(e *ending, r *receipt) {
+	s.b.refusals.count(e.Reason)
+	r.refuse(func() { s.sendError(e, false) })
+}
+
 // sendError puts an ERROR frame (STOMP 1.2, ERROR).
 func (s *session) sendError(e *ending, fatal bool) {
 	body := e.Error()
@@ -276,8 +282,10 @@ func (s *session) sendError(e *ending, fatal bool) {
 	s.out.putFrame(append(b, 0))
 }
 
-// report logs how a session ended: its end is an event for people only if it was not asked for.
+// report counts and logs how a session ended: its end is an event for people only if it was not
+// asked for.
 func (s *session) report(e *ending) {
+	s.b.refusals.count(e.Reason)
 	level := slog.LevelInfo
 	switch e.Reason {
 	case reasonDisconnect, reasonShutdown:
