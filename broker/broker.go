@@ -276,6 +276,7 @@ type Snapshot struct {
 	MemoryMark    int64  // Limits.Memory
 	MemoryShort   bool   // it is above that, or was and is not well below again
 	Shed          uint64 // sessions closed since the start because of that, or of Limits.Outboxes
+
 	// Refused is what was refused since the start, by reason: all reasons there are, sorted.
 	Refused []Refusal
 }
@@ -296,12 +297,12 @@ func (b *Broker) Snapshot() Snapshot {
 		LoginsSlowed:    b.logins.slowed.Load(),
 		LoginsUnchecked: b.logins.unchecked.Load(),
 		Expired:         b.expiry.count.Load(),
+		Refused:         b.refusals.list(),
 
 		Memory:      b.pressure.used.Load(),
 		MemoryMark:  b.bounds.Load().limits.Memory,
-		MemoryShort: b.pressure.eased.Load() != nil,
+		MemoryShort: b.MemoryShort(),
 		Shed:        b.pressure.shed.Load(),
-		Refused:     b.refusals.list(),
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -123,21 +123,29 @@ func (s *session) authenticate(by *access, f *stompframe.Frame) (*Principal, *en
 // loginCounts are logins that failed.
 type loginCounts struct{ refused, slowed, unchecked atomic.Uint64 }
 
+// countLogin counts a login that failed.
+func (b *Broker) countLogin(err error) {
+	switch {
+	case errors.Is(err, ErrTooMany):
+		b.logins.slowed.Add(1)
+	case errors.Is(err, ErrExpired), errors.Is(err, ErrBadCredentials):
+		b.logins.refused.Add(1)
+	default:
+		b.logins.unchecked.Add(1)
+	}
+}
+
 // unproved says why a login was refused, and counts it.
 func (s *session) unproved(err error) (e *ending) {
-	count := &s.b.logins
+	s.b.countLogin(err)
 	switch {
 	case errors.Is(err, ErrExpired):
-		count.refused.Add(1)
 		e = because(reasonExpired, "it was good once; connect with a new one")
 	case errors.Is(err, ErrTooMany):
-		count.slowed.Add(1)
 		e = because(reasonTooMany, "try again in a while")
 	case errors.Is(err, ErrBadCredentials):
-		count.refused.Add(1)
 		e = because(reasonCredentials, "login, passcode or token is wrong or missing")
 	default:
-		count.unchecked.Add(1)
 		e = because(reasonUnchecked, "try again in a while")
 	}
 	e.why = err.Error()

@@ -17,7 +17,7 @@ var catalogue = []*Reason{
 	reasonUnknownCommand, reasonMissingHeader, reasonBadHeader, reasonDestination, reasonPrefix,
 	reasonForbidden, reasonUnsupported, reasonDuplicateID, reasonNoSubscription, reasonDuplicateTx,
 	reasonNoTx, reasonTxLimit, reasonTxBytes, reasonSubscriptions, reasonStoreFull, reasonStore,
-	reasonInternal, reasonConnections, reasonSlow,
+	reasonInternal, reasonConnections, reasonMemory, reasonSlow,
 }
 
 // Refusal is how often something was refused for one reason since the start: a frame, a connection

@@ -17,7 +17,7 @@ import (
 // check judges what no single value shows: whether the values fit one another, and the files.
 func (c *Config) check() error {
 	for _, check := range []func() *Error{
-		c.checkListeners, c.checkCertificates, c.checkWeb, c.checkProxies, c.checkStore, c.checkHeartBeat, c.checkLimits,
+		c.checkListeners, c.checkCertificates, c.checkWeb, c.checkProxies, c.checkStore, c.checkHeartBeat, c.checkLimits, c.checkWatchdog,
 		c.checkUsers, c.checkJWT, c.checkAuth, c.checkRules, c.checkPolicies, c.checkOpen,
 	} {
 		if err := check(); err != nil {
@@ -186,7 +186,7 @@ func (c *Config) checkWeb() *Error {
 		return c.fault("websocket.path", fmt.Sprintf("%s is not a path (write /ws)", quote(p)))
 	}
 	switch p {
-	case "/", "/healthz", "/readyz", "/metrics", "/app.js", "/style.css":
+	case "/", "/healthz", "/readyz", "/metrics", "/app.js", "/style.css", "/api/status":
 		return c.fault("websocket.path", fmt.Sprintf("%s is taken by something else (write /ws)", quote(p)))
 	}
 	return nil
@@ -216,6 +216,17 @@ func (c *Config) checkStore() *Error {
 	return c.fault("store.engine", fmt.Sprintf("%s is not known %s", quote(c.Store.Engine), write))
 }
 
+func (c *Config) checkWatchdog() *Error {
+	if w := c.Watchdog; w.Exit != 0 && w.Exit < w.Warn {
+		key, value, word, other, bound := "watchdog.exit", w.Exit, "less", "watchdog.warn", w.Warn
+		if c.where[key] == "" {
+			key, value, word, other, bound = "watchdog.warn", w.Warn, "more", "watchdog.exit", w.Exit
+		}
+		return c.fault(key, fmt.Sprintf("%s is %s than %s, which is %s", quote(value.String()), word, other, bound))
+	}
+	return nil
+}
+
 func (c *Config) checkHeartBeat() *Error {
 	h := c.HeartBeat
 	if h.Min > h.Max {
@@ -237,6 +248,9 @@ func (c *Config) checkHeartBeat() *Error {
 	return nil
 }
 
+// leastMemory is the least that limits.memory may be.
+const leastMemory Size = 16 << 20
+
 func (c *Config) checkLimits() *Error {
 	if l := c.Limits; l.HeaderLine > l.HeaderBytes {
 		key, value, word, other, bound := "limits.header_line", l.HeaderLine, "more", "limits.header_bytes", l.HeaderBytes
@@ -244,6 +258,9 @@ func (c *Config) checkLimits() *Error {
 			key, value, word, other, bound = "limits.header_bytes", l.HeaderBytes, "less", "limits.header_line", l.HeaderLine
 		}
 		return c.fault(key, fmt.Sprintf("%s is %s than %s, which is %s", quote(value.String()), word, other, bound))
+	}
+	if m := c.Limits.Memory; m != 0 && m < leastMemory {
+		return c.fault("limits.memory", fmt.Sprintf("%s is less than the broker itself needs (write 0 or a value from %s)", quote(m.String()), leastMemory))
 	}
 	return nil
 }

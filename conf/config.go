@@ -22,6 +22,7 @@ type Config struct {
 	Rules []Rule `yaml:"rules"`
 	// Policies say how destinations behave; the first that matches counts.
 	Policies []Policy `yaml:"policies"`
+	Watchdog Watchdog `yaml:"watchdog"`
 	Log      Log      `yaml:"log"`
 
 	// where remembers the place of each key that was set, for messages.
@@ -74,10 +75,12 @@ type TCP struct {
 	ProxyProtocol  string   `yaml:"proxy_protocol" one:"on off"`
 }
 
-// Admin is the listener for the page and health, where that is not HTTP's.
+// Admin is what people and machines see of the broker beside messages.
 type Admin struct {
 	// Listen is HOST:PORT; empty leaves the page on the HTTP listener.
 	Listen string `yaml:"listen"`
+	// Pprof yes serves Go's profiles below /debug/pprof/.
+	Pprof string `yaml:"pprof" one:"yes no"`
 }
 
 // Store is where queued messages are kept.
@@ -159,6 +162,12 @@ type Limits struct {
 	SendTime         Duration `yaml:"send_time" min:"100ms" max:"10m"`
 	// Connections is how many there may be, all listeners together.
 	Connections int `yaml:"connections" min:"1" max:"10000000"`
+	// Memory is how much the process may use before it refuses connections, holds up publishers and
+	// closes sessions for which much waits; 0 means GOMEMLIMIT, or else 60 % of what the cgroup, or the
+	// machine, has.
+	Memory Size `yaml:"memory" max:"1024TiB"`
+	// Outboxes is how many bytes may wait to be written to all sessions together.
+	Outboxes Size `yaml:"outboxes" min:"1MiB" max:"1024TiB"`
 	// FailedLogins is how many logins may fail in a minute, of an address and of a user, before only
 	// one a second is looked at; 0 slows none.
 	FailedLogins int `yaml:"failed_logins" min:"0" max:"1000000"`
@@ -222,6 +231,14 @@ type AuthHTTP struct {
 	Plaintext string `yaml:"plaintext" one:"yes no"`
 }
 
+// Watchdog says what becomes of a broker that has come to a standstill.
+type Watchdog struct {
+	// Warn is how long a commit of the store, or the broker's own housekeeping, may take until health fails
+	// and the log tells where it stands; Exit until the process ends. 0 is off.
+	Warn Duration `yaml:"warn" max:"24h"`
+	Exit Duration `yaml:"exit" max:"24h"`
+}
+
 // Log says how much is logged to standard error, and how it looks.
 type Log struct {
 	Level  string `yaml:"level" one:"debug info warn error"`
@@ -234,6 +251,7 @@ func Default() *Config {
 		HTTP:      HTTP{Listen: "127.0.0.1:15674", ProxyProtocol: "off"},
 		WebSocket: WebSocket{Path: "/ws"},
 		TCP:       TCP{Listen: "127.0.0.1:61613", ProxyProtocol: "off"},
+		Admin:     Admin{Pprof: "no"},
 		Store:     Store{Engine: "bolt", Path: "data", MinFree: 1 << 30},
 		HeartBeat: HeartBeat{
 			Send:    Duration(10 * time.Second),
@@ -257,6 +275,7 @@ func Default() *Config {
 			Outbox:           1 << 20,
 			SendTime:         Duration(10 * time.Second),
 			Connections:      10000,
+			Outboxes:         512 << 20,
 			FailedLogins:     10,
 		},
 		JWT: JWT{
@@ -271,8 +290,9 @@ func Default() *Config {
 			CertificateUser: "cn",
 			HTTP:            AuthHTTP{Timeout: Duration(5 * time.Second), Concurrency: 16, Plaintext: "no"},
 		},
-		Log:   Log{Level: "info", Format: "text"},
-		where: map[string]string{},
+		Watchdog: Watchdog{Warn: Duration(30 * time.Second), Exit: Duration(2 * time.Minute)},
+		Log:      Log{Level: "info", Format: "text"},
+		where:    map[string]string{},
 	}
 }
 

@@ -65,12 +65,12 @@ http:
   hsts: 8760h
 websocket: { path: /stomp }
 tcp: { listen: "", tls_listen: "[::]:61614", tls: {cert: `+cert+`, key: `+key+`}, trusted_proxies: [192.168.0.0/16], proxy_protocol: on }
-admin: { listen: 127.0.0.1:15680 }
+admin: { listen: 127.0.0.1:15680, pprof: yes }
 store: { engine: memory, path: /var/lib/gudok, max_size: 2GiB, min_free: 0 }
 heartbeat: { send: 20s, receive: 0, min: 500ms, max: 1m, grace: 2 }
 limits: { header_line: 4KiB, headers: 32, header_bytes: 16 KiB, body: 64MiB, before_connect: 8KiB,
   connect_time: 5s, frame_time: 1m, subscriptions: 1, unacked: 2, transactions: 3,
-  transaction_bytes: 1MiB, outbox: 512KiB, send_time: 1500ms, connections: 7, failed_logins: 3 }
+  transaction_bytes: 1MiB, outbox: 512KiB, send_time: 1500ms, connections: 7, failed_logins: 3, memory: 2GiB, outboxes: 64MiB }
 users:
   - name: alice
     password_hash: `+hash+`
@@ -80,6 +80,7 @@ policies:
   - { match: "/queue/orders.**", durable: no, ttl: 1h, expired: dead-letter, max_messages: 10, max_bytes: 1MiB, overflow: drop-oldest,
       redelivery: { limit: 3, delay: 1s, backoff: 2, max_delay: 1m }, dead_letter: /dlq/all }
 log: { level: debug, format: json }
+watchdog: { warn: 5s, exit: 0 }
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -89,17 +90,19 @@ log: { level: debug, format: json }
 		TrustedProxies: []string{"10.0.0.1", "fd00::/8"}, ProxyProtocol: "off", HSTS: seconds(8760 * 3600)})
 	same(t, c.WebSocket, conf.WebSocket{Path: "/stomp"})
 	same(t, c.TCP, conf.TCP{TLSListen: "[::]:61614", TLS: conf.TLS{Cert: cert, Key: key}, TrustedProxies: []string{"192.168.0.0/16"}, ProxyProtocol: "on"})
-	same(t, c.Admin, conf.Admin{Listen: "127.0.0.1:15680"})
+	same(t, c.Admin, conf.Admin{Listen: "127.0.0.1:15680", Pprof: "yes"})
 	same(t, c.Store, conf.Store{Engine: "memory", Path: "/var/lib/gudok", MaxSize: 2 << 30})
 	same(t, c.HeartBeat, conf.HeartBeat{Send: seconds(20), Min: conf.Duration(500 * time.Millisecond), Max: seconds(60), Grace: 2})
 	same(t, c.Limits, conf.Limits{HeaderLine: 4 << 10, Headers: 32, HeaderBytes: 16 << 10, Body: 64 << 20, BeforeConnect: 8 << 10,
 		ConnectTime: seconds(5), FrameTime: seconds(60), Subscriptions: 1, Unacked: 2, Transactions: 3,
-		TransactionBytes: 1 << 20, Outbox: 512 << 10, SendTime: conf.Duration(1500 * time.Millisecond), Connections: 7, FailedLogins: 3})
+		TransactionBytes: 1 << 20, Outbox: 512 << 10, SendTime: conf.Duration(1500 * time.Millisecond), Connections: 7, FailedLogins: 3,
+		Memory: 2 << 30, Outboxes: 64 << 20})
 	same(t, c.Policies, []conf.Policy{{Match: "/queue/orders.**", Durable: "no", TTL: seconds(3600), Expired: "dead-letter",
 		MaxMessages: 10, MaxBytes: 1 << 20, Overflow: "drop-oldest", DeadLetter: "/dlq/all",
 		Redelivery: conf.Redelivery{Limit: 3, Delay: seconds(1), Backoff: 2, MaxDelay: seconds(60)}}})
 	same(t, c.Users, []conf.User{{Name: "alice", PasswordHash: hash, Groups: []string{"admin", "on-call"}}, {Name: "007", PasswordHash: hash}})
 	same(t, c.Log, conf.Log{Level: "debug", Format: "json"})
+	same(t, c.Watchdog, conf.Watchdog{Warn: seconds(5)})
 	if got := c.Where("users[1].password_hash"); got != "gudok.yaml:23" {
 		t.Errorf("Where = %q", got)
 	}
@@ -236,6 +239,12 @@ var faults = map[string]string{
 	"heartbeat: {receive: 10m}":                                  `gudok.yaml:1: heartbeat.receive: "10m" is not between heartbeat.min and heartbeat.max (write 0 or a value from 1s to 5m)`,
 	"limits: {header_line: 64KiB}":                               `gudok.yaml:1: limits.header_line: "64KiB" is more than limits.header_bytes, which is 32KiB`,
 	"limits: {header_bytes: 4KiB}":                               `gudok.yaml:1: limits.header_bytes: "4KiB" is less than limits.header_line, which is 8KiB`,
+	"limits: {memory: 8MiB}":                                     `gudok.yaml:1: limits.memory: "8MiB" is less than the broker itself needs (write 0 or a value from 16MiB)`,
+	"limits: {outboxes: 1KiB}":                                   `gudok.yaml:1: limits.outboxes: "1KiB" is out of bounds (write a value between 1MiB and 1024TiB)`,
+	"watchdog: {exit: 10s}":                                      `gudok.yaml:1: watchdog.exit: "10s" is less than watchdog.warn, which is 30s`,
+	"watchdog: {warn: 3m}":                                       `gudok.yaml:1: watchdog.warn: "3m" is more than watchdog.exit, which is 2m`,
+	"admin: {pprof: maybe}":                                      `gudok.yaml:1: admin.pprof: "maybe" is not known (write yes, no)`,
+	"websocket: {path: /metrics}":                                `gudok.yaml:1: websocket.path: "/metrics" is taken by something else (write /ws)`,
 	"store: {path: ''}":                                          `gudok.yaml:1: store.path: "" is no directory (write data)`,
 	"policies: [{ttl: 1s}]":                                      `gudok.yaml:1: policies[0].match: is missing or empty (name a destination, or write /queue/**)`,
 	"policies: [{match: queue/a}]":                               `gudok.yaml:1: policies[0].match: "queue/a" does not begin with /topic/, /queue/ or /dlq/ (write /queue/**)`,

@@ -1,9 +1,12 @@
 package transport
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"time"
 )
 
@@ -14,10 +17,31 @@ import (
 func Guard(o Options, next http.Handler) http.Handler {
 	g := newGuard(o.withDefaults())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, ok := g.admit(w, r); ok {
-			next.ServeHTTP(w, r)
+		from, ok := g.admit(w, r)
+		if !ok {
+			return
 		}
+		if from.addr != nil {
+			r = r.WithContext(context.WithValue(r.Context(), clientKey{}, from.addr))
+		}
+		next.ServeHTTP(w, r)
 	})
+}
+
+// clientKey is that of what a trusted proxy said in a request's context.
+type clientKey struct{}
+
+// Client is the address of who sent a request that Guard has let pass: by the word of a trusted proxy where
+// there is one, and otherwise the connection's; nil if that is none.
+func Client(r *http.Request) net.Addr {
+	if a, ok := r.Context().Value(clientKey{}).(*net.TCPAddr); ok {
+		return a
+	}
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return nil
+	}
+	return net.TCPAddrFromAddrPort(ap)
 }
 
 // guard is what every handler asks first, about the request as it was decoded: the path plays no part.

@@ -43,6 +43,7 @@ function connect() {
       login.hidden = true;
       const as = headers['user-name'];
       state('connected', as ? `connected as ${as}` : 'connected');
+      if ($('figures').hidden) figures(name, passcode);
       start();
       pending?.();
       pending = null;
@@ -68,6 +69,29 @@ function connect() {
       again();
     },
   });
+}
+
+// figures shows what the page could not have in it before somebody logged in, if he may see it.
+async function figures(name, passcode) {
+  const token = !name || passcode.split('.').length === 3;
+  const utf8 = String.fromCharCode(...new TextEncoder().encode(`${name}:${passcode}`));
+  const options = { cache: 'no-store', credentials: 'omit' }; // the browser is not to ask for a login
+  if (passcode) options.headers = { Authorization: token ? `Bearer ${passcode}` : `Basic ${btoa(utf8)}` };
+  const answer = await fetch('api/status', options).catch(() => null);
+  if (!answer?.ok) return;
+  const status = await answer.json();
+  for (const id of ['version', 'sessions', 'topics', 'queues', 'received', 'delivered', 'uptime', 'go', 'store']) {
+    $(id).textContent = status[id];
+  }
+  for (const { name: what, url: where } of status.addresses) {
+    const row = document.createElement('div');
+    row.append(document.createElement('dt'), document.createElement('dd'));
+    row.firstChild.textContent = what;
+    row.lastChild.append(document.createElement('code'));
+    row.lastChild.firstChild.textContent = where;
+    $('addresses').append(row);
+  }
+  $('figures').hidden = false;
 }
 
 // again connects after a while, a longer one each time; after an ERROR only once a person has

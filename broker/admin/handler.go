@@ -2,9 +2,12 @@ package admin
 
 import (
 	"bytes"
+	"context"
 	"embed"
+	"encoding/json"
 	"fmt"
 	"html/template"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -12,11 +15,12 @@ import (
 	"time"
 
 	"github.com/gudokmq/gudok/broker"
+	"github.com/gudokmq/gudok/store"
 )
 
-// Options say what the page tells.
+// Options say what is served and to whom. Only Snapshot must be set.
 type Options struct {
-	// Snapshot is asked once for each view of the page; (*broker.Broker).Snapshot.
+	// Snapshot is asked once for each view; (*broker.Broker).Snapshot.
 	Snapshot func() broker.Snapshot
 	// WebSocketPath is where clients connect, such as /ws; empty if they cannot.
 	WebSocketPath string
@@ -26,10 +30,27 @@ type Options struct {
 	WebSocketTLS  bool
 	// Endpoints are the other ways in.
 	Endpoints []Endpoint
-	// Login tells whether a login is needed to connect; the page then asks for it first.
+	// Login tells whether a login is needed to connect; the page then asks for it first. Nil: none is.
 	Login func() bool
 	// Store tells in a few words where queues are kept.
 	Store string
+
+	// May decides who may see what: /admin/status, /admin/metrics, /admin/pprof; (*broker.Broker).Permit.
+	// Nil lets anyone see all.
+	May func(ctx context.Context, c broker.Credentials, name string) error
+	// Peer is who asks, as far as the server knows better than the request's RemoteAddr; may be nil.
+	Peer func(r *http.Request) net.Addr
+	// Gauges and Probe are the store's, nil where it has none.
+	Gauges func(deepest int) store.Gauges
+	Probe  func() error
+	// Ready is nil while clients are served well, and Alive while the process works at all; nil: always.
+	Ready, Alive func() error
+	// Pprof serves Go's profiles.
+	Pprof bool
+	// Stopping, if not nil, is closed when profiles under way are to end.
+	Stopping <-chan struct{}
+	// Logger gets requests that were refused a login; default slog.Default().
+	Logger *slog.Logger
 }
 
 // Endpoint is an address on which the broker can be reached.
@@ -47,11 +68,20 @@ var assets embed.FS
 
 var pageTemplate = template.Must(template.New("index.html").Parse(page))
 
-// New returns the handler of /, its script and style, and /healthz. All else gets a 404. It
-// checks neither Host nor login; mount it behind something that does.
+// New returns the handler of the page at / with its script and style, /api/status, /metrics, /healthz,
+// /readyz and /debug/pprof/. All else gets a 404. It does not check Host; mount it behind something that
+// does.
 func New(o Options) http.Handler {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", o.index)
+	mux.HandleFunc("GET /api/status", o.guard(nameStatus, o.status))
+	mux.HandleFunc("GET /metrics", o.guard(nameMetrics, o.metrics()))
+	mux.HandleFunc("GET "+profilePath+"{name...}", o.guard(namePprof, o.profile))
+	mux.HandleFunc("GET /healthz", o.health(o.Alive))
+	mux.HandleFunc("GET /readyz", o.health(o.Ready))
 	for name, kind := range map[string]string{
 		"app.js":    "text/javascript; charset=utf-8",
 		"client.js": "text/javascript; charset=utf-8",
@@ -64,12 +94,7 @@ func New(o Options) http.Handler {
 			http.ServeFileFS(w, r, assets, name)
 		})
 	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Header().Set("Cache-Control", "no-store")
-		fmt.Fprintln(w, "ok")
-	})
-	return guarded(mux)
+	return guarded(bounded(mux))
 }
 
 // policy lets the page load its own files and open WebSockets, and nothing else.
@@ -88,30 +113,71 @@ func guarded(next http.Handler) http.Handler {
 	})
 }
 
-// view is what the page shows.
+// view is what the page shows. Without Shown it has nothing in it that the browser does not know.
 type view struct {
-	broker.Snapshot
-	Uptime    string
-	Go        string
-	Store     string
+	Shown     bool
 	Login     bool
 	Path      string
 	WebSocket string
 	Elsewhere bool // WebSocket is on another listener
-	Addresses []address
+	status
 }
 
-type address struct{ Name, URL string }
+// status is how the broker is doing, also as JSON.
+type status struct {
+	Version   string    `json:"version"`
+	Uptime    string    `json:"uptime"`
+	Go        string    `json:"go"`
+	Store     string    `json:"store"`
+	Sessions  int       `json:"sessions"`
+	Topics    int       `json:"topics"`
+	Queues    int       `json:"queues"`
+	Received  uint64    `json:"received"`
+	Delivered uint64    `json:"delivered"`
+	Addresses []address `json:"addresses"`
+}
 
-func (o Options) index(w http.ResponseWriter, r *http.Request) {
+type address struct {
+	Name string `json:"name"`
+	URL  string `json:"url"`
+}
+
+func (o *Options) look(host string) status {
 	s := o.Snapshot()
-	v := view{
-		Snapshot: s,
-		Uptime:   time.Since(s.Started).Truncate(time.Second).String(),
-		Go:       runtime.Version(),
-		Store:    o.Store,
-		Login:    o.Login(),
-		Path:     o.WebSocketPath,
+	st := status{
+		Version:   s.Version,
+		Uptime:    time.Since(s.Started).Truncate(time.Second).String(),
+		Go:        runtime.Version(),
+		Store:     o.Store,
+		Sessions:  s.Sessions,
+		Topics:    s.Topics,
+		Queues:    s.Queues,
+		Received:  s.Received,
+		Delivered: s.Delivered,
+		Addresses: []address{},
+	}
+	for _, e := range o.Endpoints {
+		st.Addresses = append(st.Addresses, address{e.Name, e.Scheme + "://" + reachable(e.Addr, host)})
+	}
+	return st
+}
+
+// status is what the page asks for once somebody has logged in.
+func (o *Options) status(w http.ResponseWriter, r *http.Request) {
+	text, err := json.Marshal(o.look(r.Host))
+	if err != nil {
+		http.Error(w, "the status could not be written", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(text, '\n'))
+}
+
+// index is the page. Anyone may load it: it asks for a login itself.
+func (o *Options) index(w http.ResponseWriter, r *http.Request) {
+	v := view{Login: o.Login != nil && o.Login(), Path: o.WebSocketPath}
+	if v.Shown = o.judge(r, nameStatus) == nil; v.Shown {
+		v.status = o.look(r.Host)
 	}
 	// As the browser wrote it; the script corrects the scheme where a proxy took TLS off.
 	host, secure := r.Host, r.TLS != nil
@@ -121,9 +187,6 @@ func (o Options) index(w http.ResponseWriter, r *http.Request) {
 	v.WebSocket = "ws://" + host + o.WebSocketPath
 	if secure {
 		v.WebSocket = "wss://" + host + o.WebSocketPath
-	}
-	for _, e := range o.Endpoints {
-		v.Addresses = append(v.Addresses, address{e.Name, e.Scheme + "://" + reachable(e.Addr, r.Host)})
 	}
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, v); err != nil {

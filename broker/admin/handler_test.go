@@ -48,7 +48,7 @@ func TestPageTellsWhatRunsAndWhere(t *testing.T) {
 		t.Errorf("%d %v", res.StatusCode, res.Header)
 	}
 	for _, want := range []string{
-		"1.2.3&lt;b&gt;", "<dd>7</dd>", "<dd>41</dd>", "<dd>42</dd>", "<dd>43</dd>", "<dd>44</dd>", "1h0m0s", "go1.", "In memory.",
+		"1.2.3&lt;b&gt;", ">7</dd>", ">41</dd>", ">42</dd>", ">43</dd>", ">44</dd>", "1h0m0s", "go1.", "In memory.",
 		"ws://broker.example.org:8080/stomp", "stomp://127.0.0.1:61613", "stomp+ssl://broker.example.org:61614",
 		`data-login="false"`, `data-path="/stomp"`,
 	} {

@@ -41,8 +41,8 @@ const (
 	write       = `(write /topic/chat.**, /queue/{user}.*, /user/queue/** or /** for everything)`
 )
 
-// prefixes are the first segments of destinations.
-var prefixes = map[string]bool{"topic": true, "queue": true, "temp-queue": true, "user": true, "dlq": true, "reply-queue": true}
+// prefixes are the first segments of destinations, and of what else can be granted.
+var prefixes = map[string]bool{"topic": true, "queue": true, "temp-queue": true, "user": true, "dlq": true, "reply-queue": true, "admin": true}
 
 // parse reads a pattern; its error quotes it and tells the cure.
 func parse(text string) (pattern, error) {
@@ -87,7 +87,7 @@ func parse(text string) (pattern, error) {
 	// The prefix is a word of its own, and '/' ends it, as in a destination.
 	first := p.segs[0]
 	if first.kind != literal || !prefixes[first.text] || len(words) < 2 || text[1+len(first.text)] != '/' {
-		return fault("does not begin with /topic/, /queue/, /user/, /temp-queue/, /reply-queue/ or /dlq/ %s", write)
+		return fault("does not begin with /topic/, /queue/, /user/, /temp-queue/, /reply-queue/, /dlq/ or /admin/ %s", write)
 	}
 	if own(p.segs) {
 		p.segs = append([]segment{first, {kind: self}}, p.segs[1:]...)

@@ -14,6 +14,7 @@ const (
 	exitOK    = 0
 	exitError = 1
 	exitUsage = 2
+	exitStuck = 70 // EX_SOFTWARE of sysexits: the process came to a standstill
 	exitDisk  = 74 // EX_IOERR of sysexits: the disk failed, what it holds is to be read anew
 )
 

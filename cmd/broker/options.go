@@ -102,7 +102,8 @@ func frameLimits(l conf.Limits) stompframe.Limits {
 	}
 }
 
-func limits(l conf.Limits) broker.Limits {
+// limits are those of sessions and of all together; memory is what limits.memory stands for.
+func limits(l conf.Limits, memory int64) broker.Limits {
 	return broker.Limits{
 		Frame:            frameLimits(l),
 		Subscriptions:    l.Subscriptions,
@@ -113,6 +114,8 @@ func limits(l conf.Limits) broker.Limits {
 		ConnectTime:      time.Duration(l.ConnectTime),
 		SendTime:         time.Duration(l.SendTime),
 		Connections:      l.Connections,
+		Outboxes:         int64(l.Outboxes),
+		Memory:           memory,
 	}
 }
 

@@ -80,7 +80,7 @@ func (d *daemon) reload(path string) error {
 	// From here on nothing fails: the parts have been judged before.
 	d.web.current.Store(web)
 	d.tls.current.Store(tcp)
-	err = errors.Join(d.policies.Replace(ps), d.broker.SetLimits(limits(now.Limits), heartBeat(now.HeartBeat)))
+	err = errors.Join(d.policies.Replace(ps), d.broker.SetLimits(d.limits(now.Limits), heartBeat(now.HeartBeat)))
 	if r, ok := d.engine.(store.Rebounder); ok {
 		r.Rebound()
 	}

@@ -86,6 +86,14 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 	tuner.Go(func() { tuneGC(tuning) })
 	tuner.Go(func() { tellRuntime(tuning, asked, log) })
 	tuner.Go(func() { d.follow(tuning, *path, w, again) })
+	// It watches the drain too: a disk that has come to a standstill would hold that up for ever.
+	watching, watched := context.WithCancel(context.Background())
+	d.watchdog.die = func(err error) {
+		f.fail(err)
+		os.Exit(exitStuck)
+	}
+	var dog sync.WaitGroup
+	dog.Go(func() { d.watchdog.run(watching) })
 	failed := d.wait(ctx)
 	tuned()
 	tuner.Wait()
@@ -95,6 +103,8 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 	if err := d.stop(); err != nil {
 		log.Error("not all stopped in order", "err", err)
 	}
+	watched()
+	dog.Wait()
 	if failed != nil {
 		code := f.fail(failed)
 		if errors.As(failed, new(*diskError)) {
@@ -146,6 +156,13 @@ type daemon struct {
 	web, tls liveTLS
 	asks     atomic.Bool // a login is needed
 
+	// What health tells.
+	watchdog *watchdog
+	up       atomic.Bool   // all listeners accept
+	stopping chan struct{} // closed when a drain begins
+	ended    atomic.Bool   // the broker is drained
+	goLimit  int64         // GOMEMLIMIT
+
 	served sync.WaitGroup
 	failed chan error // one per listener at most, and the store's
 }
@@ -156,7 +173,9 @@ func start(c *conf.Config, log *slog.Logger, threshold *slog.LevelVar) (*daemon,
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{conf: c, log: log, level: threshold, bound: bound, failed: make(chan error, 5)}
+	d := &daemon{
+		conf: c, log: log, level: threshold, bound: bound, failed: make(chan error, 5), stopping: make(chan struct{}), goLimit: goMemoryLimit(),
+	}
 	d.asks.Store(c.Logins())
 	if err := d.build(log); err != nil {
 		bound.close()
@@ -194,7 +213,7 @@ func (d *daemon) build(log *slog.Logger) error {
 		Policies:  d.policies,
 		Auth:      d.logins,
 		Rules:     may,
-		Limits:    limits(d.conf.Limits),
+		Limits:    d.limits(d.conf.Limits),
 		HeartBeat: heartBeat(d.conf.HeartBeat),
 		Logger:    log,
 		Version:   version,
@@ -205,6 +224,7 @@ func (d *daemon) build(log *slog.Logger) error {
 		return err
 	}
 	d.engine = engine
+	d.watch()
 	d.serveWeb(log)
 	if d.bound.tcp != nil {
 		d.serveTCP(d.bound.tcp, tcpOptions(d.conf, nil, log))
@@ -212,6 +232,7 @@ func (d *daemon) build(log *slog.Logger) error {
 	if d.bound.tls != nil {
 		d.serveTCP(d.bound.tls, tcpOptions(d.conf, d.tls.config(), log))
 	}
+	d.up.Store(true)
 	return nil
 }
 
@@ -240,16 +261,15 @@ func (d *daemon) wait(ctx context.Context) error {
 	}
 }
 
-// stop drains within drainTime: listeners close at once, then sessions, then the store.
+// stop drains within drainTime: what is new is refused at once, then sessions end, then the store. The
+// HTTP listener goes last, so that /readyz can tell.
 func (d *daemon) stop() error {
+	close(d.stopping)
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	var stops []func(context.Context) error
 	if d.ws != nil {
 		stops = append(stops, d.ws.Shutdown)
-	}
-	for _, s := range d.http {
-		stops = append(stops, s.Shutdown)
 	}
 	for _, t := range d.tcp {
 		stops = append(stops, t.Shutdown)
@@ -261,7 +281,9 @@ func (d *daemon) stop() error {
 		wg.Go(func() { errs[i] = stop(ctx) })
 	}
 	wg.Wait()
+	d.ended.Store(true)
 	for _, s := range d.http {
+		errs = append(errs, s.Shutdown(ctx))
 		_ = s.Close() // what Shutdown had to leave
 	}
 	d.served.Wait()

@@ -8,21 +8,14 @@ import (
 
 	"github.com/gudokmq/gudok/broker/admin"
 	"github.com/gudokmq/gudok/conf"
+	"github.com/gudokmq/gudok/store"
 	"github.com/gudokmq/gudok/transport"
 )
 
 // serveWeb serves WebSocket, the page and health on the HTTP listener; with one for admin, all but
 // WebSocket is there, and the HTTP listener keeps health alone.
 func (d *daemon) serveWeb(log *slog.Logger) {
-	o := admin.Options{
-		Snapshot:  d.broker.Snapshot,
-		Endpoints: d.endpoints(),
-		Login:     d.asks.Load,
-		Store:     storeText(d.conf.Store),
-	}
-	if d.bound.http != nil {
-		o.WebSocketPath = d.conf.WebSocket.Path
-	}
+	o := d.adminOptions(log)
 	if d.bound.admin != nil {
 		there := o
 		if d.bound.http != nil {
@@ -40,6 +33,7 @@ func (d *daemon) serveWeb(log *slog.Logger) {
 	pages := admin.New(o)
 	if d.bound.admin != nil {
 		mux.Handle("/healthz", pages)
+		mux.Handle("/readyz", pages)
 	} else {
 		mux.Handle("/", pages)
 	}
@@ -78,6 +72,33 @@ func (d *daemon) serveHTTP(ln net.Listener, h http.Handler, log *slog.Logger, pl
 		}
 		return s.Serve(ln)
 	})
+}
+
+// adminOptions are what the page, metrics and health are made from.
+func (d *daemon) adminOptions(log *slog.Logger) admin.Options {
+	o := admin.Options{
+		Snapshot:  d.broker.Snapshot,
+		Endpoints: d.endpoints(),
+		Login:     d.asks.Load,
+		Store:     storeText(d.conf.Store),
+		May:       d.broker.Permit,
+		Peer:      transport.Client,
+		Ready:     d.ready,
+		Alive:     d.watchdog.err,
+		Pprof:     d.conf.Admin.Pprof == "yes",
+		Stopping:  d.stopping,
+		Logger:    log,
+	}
+	if d.bound.http != nil {
+		o.WebSocketPath = d.conf.WebSocket.Path
+	}
+	if g, ok := d.engine.(store.Gauger); ok {
+		o.Gauges = g.Gauges
+	}
+	if p, ok := d.engine.(store.Prober); ok {
+		o.Probe = p.Probe
+	}
+	return o
 }
 
 // storeText tells people where queues are kept.

@@ -89,7 +89,10 @@ func TestPulse(t *testing.T) {
 	if err := <-stored; err != nil {
 		t.Fatal(err)
 	}
-	if now, _ := e.Pulse(); now == step {
-		t.Error("a commit has ended and the step is the same")
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if now, busy := e.Pulse(); now == step || busy {
+		t.Errorf("after the end: step %d, busy %v", now, busy)
 	}
 }

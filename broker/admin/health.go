@@ -1,0 +1,30 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// health answers with what check says: 200, or 503. Anyone may know that; why it is so is for who may see
+// the status.
+func (o *Options) health(check func() error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		h.Set("Cache-Control", "no-store")
+		var err error
+		if check != nil {
+			err = check()
+		}
+		if err == nil {
+			fmt.Fprintln(w, "ok")
+			return
+		}
+		why := ""
+		if o.judge(r, nameStatus) == nil {
+			why = ": " + err.Error()
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintf(w, "not ok%s\n", why)
+	}
+}
