@@ -97,6 +97,7 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 	failed := d.wait(ctx)
 	tuned()
 	tuner.Wait()
+	close(d.stopping)
 	if failed == nil {
 		log.Info("stopping")
 	}
@@ -159,7 +160,7 @@ type daemon struct {
 	// What health tells.
 	watchdog *watchdog
 	up       atomic.Bool   // all listeners accept
-	stopping chan struct{} // closed when a drain begins
+	stopping chan struct{} // closed before stop
 	ended    atomic.Bool   // the broker is drained
 	goLimit  int64         // GOMEMLIMIT
 
@@ -264,7 +265,6 @@ func (d *daemon) wait(ctx context.Context) error {
 // stop drains within drainTime: what is new is refused at once, then sessions end, then the store. The
 // HTTP listener goes last, so that /readyz can tell.
 func (d *daemon) stop() error {
-	close(d.stopping)
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	var stops []func(context.Context) error

@@ -31,7 +31,7 @@ func Build(t testing.TB) string {
 		}
 		build.path = filepath.Join(build.dir, "broker")
 		args := []string{"build", "-o", build.path}
-		if raceEnabled {
+		if Race {
 			args = append(args, "-race")
 		}
 		cmd := exec.Command("go", append(args, "github.com/gudokmq/gudok/cmd/broker")...)

@@ -2,4 +2,5 @@
 
 package harness
 
-const raceEnabled = true
+// Race tells whether the race detector is on, in the test and in its broker.
+const Race = true
