@@ -81,6 +81,21 @@ func sameTree(from, to string) bool {
 	return strings.Contains(from, "/internal") && (to == "store/ledger" || strings.HasPrefix(to, strings.SplitN(from, "/internal", 2)[0]))
 }
 
+// TestWhoLinksWhat keeps what embedders do not want out of the packages that they import.
+func TestWhoLinksWhat(t *testing.T) {
+	for _, p := range []string{"broker", "broker/auth", "broker/rules", "transport", "store/bolt", "store/memory", "stompframe", "conf"} {
+		out, err := exec.Command("go", "list", "-deps", "github.com/gudokmq/gudok/"+p).Output()
+		if err != nil {
+			t.Fatalf("go list %s: %v", p, err)
+		}
+		for _, no := range []string{"github.com/prometheus/", "google.golang.org/protobuf"} {
+			if strings.Contains(string(out), no) {
+				t.Errorf("%s links %s", p, no)
+			}
+		}
+	}
+}
+
 // TestNoForbiddenCalls keeps out what the design forbids.
 func TestNoForbiddenCalls(t *testing.T) {
 	for _, c := range []struct{ pattern, in, why string }{

@@ -301,13 +301,21 @@ func (m *matrix) stranger(p principal) {
 	m.http(p)
 }
 
-// http asks for what an API would give, with the principal's credentials: there is none, for anyone.
+// http asks for what an API would give, with the principal's credentials: there is none, for anyone; and for
+// what is to be seen of the broker, which needs a grant.
 func (m *matrix) http(p principal) {
 	scheme := "http://"
 	if strings.HasSuffix(m.w.name, "tls") {
 		scheme = "https://"
 	}
-	asked := []struct{ method, path string }{{"POST", "/api/publish"}, {"GET", "/api/subscribe"}, {"GET", "/api/queues"}, {"GET", "/metrics"}}
+	who := p.who
+	if login, _ := p.basic(); login == "" {
+		who = oracle.Who{}
+	}
+	grant := map[string]string{"/metrics": "/admin/metrics", "/api/status": "/admin/status"}
+	asked := []struct{ method, path string }{
+		{"POST", "/api/publish"}, {"GET", "/api/subscribe"}, {"GET", "/api/queues"}, {"GET", "/metrics"}, {"GET", "/api/status"},
+	}
 	for n, d := range destinations {
 		req := asked[n%len(asked)]
 		r, err := http.NewRequest(req.method, scheme+m.b.WS+req.path, strings.NewReader("x"))
@@ -326,10 +334,21 @@ func (m *matrix) http(p principal) {
 		}
 		_, _ = io.Copy(io.Discard, res.Body)
 		res.Body.Close()
-		right := slices.Contains([]int{http.StatusNotFound, http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed}, res.StatusCode)
+		want := http.StatusNotFound
+		if name := grant[req.path]; name != "" {
+			switch {
+			case rulesOfMatrix.MaySubscribe(who, name):
+				want = http.StatusOK
+			case who.Name == "":
+				want = http.StatusUnauthorized
+			default:
+				want = http.StatusForbidden
+			}
+		}
+		right := res.StatusCode == want
 		if !right {
 			m.t.Errorf("%s: %s %s %s for %q: %s", m.w.name, p.name, req.method, req.path, d, res.Status)
 		}
-		m.count(right, false)
+		m.count(right, want == http.StatusOK)
 	}
 }

@@ -32,7 +32,7 @@ var rulesOfMatrix = oracle.Policy{
 	{Who: "user:bob", Send: []string{"/queue/bob.*", "/queue/orders", "/user/bob/queue/**", "/topic/*.x"},
 		Subscribe: []string{"/topic/*.x", "/topic/chat", "/topic/chat.*", "/topic/chat.*.**", "/queue/*.in"}, Deny: []string{"/queue/alice.in"}},
 	{Who: "group:service", Send: []string{"/reply-queue/*", "/user/**", "/topic/>"}, Subscribe: []string{"/queue/**", "/topic/#", "/dlq/>"}},
-	{Who: "warden", Subscribe: []string{"/topic/>"}, Send: []string{"/topic/>"}, Deny: []string{"/topic/secret/>"}},
+	{Who: "warden", Subscribe: []string{"/topic/>", "/admin/metrics"}, Send: []string{"/topic/>"}, Deny: []string{"/topic/secret/>"}},
 	{Who: "group:admin", Send: []string{"/**"}, Subscribe: []string{"/#"}},
 	{Who: "claim:tenant=acme", Send: []string{"/topic/acme.*"}, Subscribe: []string{"/topic/acme.**", "/user/topic/*"}},
 }
