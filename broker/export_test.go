@@ -107,3 +107,9 @@ func (b *Broker) Watched() int {
 	defer b.contexts.mu.Unlock()
 	return len(b.contexts.of)
 }
+
+// Sampler ends the broker's own looks at memory and returns what looks once.
+func (b *Broker) Sampler() func() {
+	b.pressure.end()
+	return b.sample
+}

@@ -51,6 +51,7 @@ func (p *pressure) init(inUse func() int64) {
 	if p.own {
 		p.inUse = memoryInUse()
 	}
+	p.used.Store(p.inUse())
 	p.stop, p.done = make(chan struct{}), make(chan struct{})
 }
 

@@ -89,10 +89,10 @@ func (o *Options) guard(name string, next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// bounded refuses what brings more than maxBody.
+// bounded refuses what brings more than maxBody where a body is let pass at all.
 func bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength > maxBody {
+		if r.ContentLength > maxBody && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 			w.Header().Set("Connection", "close")
 			http.Error(w, "too large", http.StatusRequestEntityTooLarge)
 			return

@@ -15,7 +15,7 @@ import (
 const (
 	maxQueues = 1000 // that are named, the deepest
 	maxLabel  = 256  // bytes of a name
-	scrapes   = 4    // at once; more are refused
+	scrapes   = 4    // at once, which share what is gathered; more are refused
 )
 
 // metrics serves Prometheus' text format.
@@ -26,6 +26,7 @@ func (o *Options) metrics() http.HandlerFunc {
 		ErrorLog:            slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: scrapes,
+		CoalesceGather:      true,
 	})
 	return h.ServeHTTP
 }

@@ -120,7 +120,7 @@ func TestV27NoSecretComesOut(t *testing.T) {
 // grep looks for secrets.
 func (w *world) grep(where string, text []byte) {
 	w.t.Helper()
-	text = bytes.ReplaceAll(text, []byte(`Basic realm="gudok"`), nil) // what is asked for
+	text = bytes.ReplaceAll(text, []byte(`Basic realm="gudok"`), nil)                                    // what is asked for
 	for _, secret := range []string{canary, "eyJ", "YzRuNHJ5", "access_token=", "Basic ", "bearer.ey"} { // also in base 64
 		if i := bytes.Index(text, []byte(secret)); i >= 0 {
 			w.t.Errorf("%s has %q: %q", where, secret, text[max(0, i-100):min(len(text), i+100)])
@@ -132,7 +132,11 @@ func (w *world) grep(where string, text []byte) {
 func (w *world) offerElsewhere(heard io.Writer, x way) {
 	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/api/status", "/debug/pprof/goroutine?debug=1", "/nothing", "/ws"} {
 		for _, origin := range []string{"", "https://evil.example"} {
-			r, err := http.NewRequest("GET", "http://"+w.WS+path+strings.Replace(x.query, "?", map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")], 1), nil)
+			query := x.query
+			if strings.Contains(path, "?") {
+				query = strings.Replace(query, "?", "&", 1)
+			}
+			r, err := http.NewRequest("GET", "http://"+w.WS+path+query, nil)
 			if err != nil {
 				w.t.Fatal(err)
 			}

@@ -2,10 +2,12 @@ package security
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -187,6 +189,41 @@ func TestStalledReadersAreShedLargestFirst(t *testing.T) {
 			}
 			t.Logf("%d rounds, %d MiB sent; %d closed; RssAnon at most %d MiB, the bound is %d", sent, sent*(readers+3*large)*size>>20, shed, most>>20, c.bound>>20)
 		})
+	}
+}
+
+// The mark is what is set, also after a reload, or else what GOMEMLIMIT says, or else a share of what there is.
+func TestMemoryMark(t *testing.T) {
+	const name = "gudok_memory_mark_bytes"
+	b := harness.Start(t, "limits: {memory: 96MiB}\n")
+	if v := metric(t, b, name); v != 96<<20 {
+		t.Errorf("set to 96 MiB: %v", v)
+	}
+	file := filepath.Join(b.Dir(), "gudok.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, bytes.ReplaceAll(text, []byte("96MiB"), []byte("128MiB")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	b.Says("configuration reloaded")
+	if v := metric(t, b, name); v != 128<<20 {
+		t.Errorf("set to 128 MiB by a reload: %v", v)
+	}
+	b = harness.StartWith(t, "", harness.Options{Env: []string{"GOMEMLIMIT=200MiB"}})
+	if v := metric(t, b, name); v != 200<<20 {
+		t.Errorf("with GOMEMLIMIT: %v", v)
+	}
+	b = harness.Start(t, "")
+	if v := metric(t, b, name); v < 16<<20 {
+		t.Errorf("with nothing set: %v", v)
+	}
+	if v := metric(t, b, "gudok_memory_bytes"); v < 1<<20 || v > 1<<30 {
+		t.Errorf("in use: %v", v)
 	}
 }
 
