@@ -227,7 +227,6 @@ func (p *pressure) refuses() bool {
 func (s *session) hold() {
 	eased := s.b.pressure.eased.Load()
 	if eased == nil {
-		s.spared = 0
 		return
 	}
 	if s.spared > 0 {

@@ -90,7 +90,7 @@ func TestStalledReadersAreShedLargestFirst(t *testing.T) {
 		bound        int // of RssAnon
 	}{
 		{"memory", "memory: 96MiB, outbox: 64MiB, outboxes: 8GiB", 192 << 20},
-		{"outboxes", "outbox: 64MiB, outboxes: 48MiB", 192 << 20},
+		{"outboxes", "outbox: 64MiB, outboxes: 48MiB", 256 << 20},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := harness.StartWith(t, "log: {level: warn}\nheartbeat: {send: 0, receive: 0}\nlimits: {"+c.limits+", send_time: 5m}\n", harness.Options{Quiet: true})
