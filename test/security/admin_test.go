@@ -23,11 +23,11 @@ func TestV28AdminListener(t *testing.T) {
 		addr, path string
 		want       int
 	}{
-		{e.WS, "/ws", 101}, {e.WS, "/healthz", 200},
+		{e.WS, "/ws", 101}, {e.WS, "/healthz", 200}, {e.WS, "/readyz", 200},
 		{e.WS, "/", 404}, {e.WS, "/app.js", 404}, {e.WS, "/client.js", 404}, {e.WS, "/style.css", 404}, {e.WS, "/icon.svg", 404}, {e.WS, "/metrics", 404},
-		{e.WS, "/readyz", 404}, {e.WS, "/debug/pprof/", 404}, {e.WS, "/debug/vars", 404}, {e.WS, "/api/connections", 404}, {e.WS, "/healthz/", 404}, {e.WS, "/healthz/x", 404},
+		{e.WS, "/api/status", 404}, {e.WS, "/debug/pprof/", 404}, {e.WS, "/debug/vars", 404}, {e.WS, "/api/connections", 404}, {e.WS, "/healthz/", 404}, {e.WS, "/healthz/x", 404},
 		{e.admin, "/", 200}, {e.admin, "/healthz", 200}, {e.admin, "/app.js", 200}, {e.admin, "/client.js", 200}, {e.admin, "/style.css", 200}, {e.admin, "/icon.svg", 200},
-		{e.admin, "/ws", 404}, {e.admin, "/debug/pprof/", 404}, {e.admin, "/debug/vars", 404}, {e.admin, "/index.html", 404}, {e.admin, "/../../etc/passwd", 307},
+		{e.admin, "/ws", 404}, {e.admin, "/debug/pprof/", 401}, {e.admin, "/metrics", 401}, {e.admin, "/api/status", 401}, {e.admin, "/readyz", 200}, {e.admin, "/debug/vars", 404}, {e.admin, "/index.html", 404}, {e.admin, "/../../etc/passwd", 307},
 	} {
 		res := e.ask(t, row.addr, "GET", row.path, "mq.example", "")
 		if res.StatusCode != row.want {

@@ -153,7 +153,7 @@ func TestV28AdminNeedsAGrant(t *testing.T) {
 			}
 		}
 		for method, want := range map[string]string{"GET": "413 Request Entity Too Large", "POST": "405 Method Not Allowed"} {
-			if got := announce(t, b, method, path, 64<<10+1); got != "HTTP/1.1 "+want+"\r\n" {
+			if got := announce(t, b, method, path, 1<<20); got != "HTTP/1.1 "+want+"\r\n" {
 				t.Errorf("%s %s with a big body: %q", method, path, got)
 			}
 		}
