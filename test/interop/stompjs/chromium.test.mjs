@@ -175,6 +175,8 @@ inBrowser("page: the broker's own page logs in, subscribes, sends, shows, and co
   await tab.goto(broker.url.replace('ws:', 'http:').replace(/\/ws$/, '/'));
   assert.match(await tab.title(), /Gudok/);
   assert.equal(await tab.textContent('#url'), broker.url);
+  assert.equal(await tab.isVisible('#figures'), false, 'nobody has logged in, and there are figures');
+  assert.doesNotMatch(await tab.content(), /stomp:\/\//, 'nobody has logged in, and there is an address');
 
   await tab.fill('[name=login]', broker.login);
   await tab.fill('[name=passcode]', 'not this one');
@@ -184,6 +186,9 @@ inBrowser("page: the broker's own page logs in, subscribes, sends, shows, and co
   await tab.click('#login button');
   await tab.waitForSelector('#state[data-state=connected]');
   assert.equal(await tab.isVisible('#error'), false, 'the error has gone');
+  await tab.waitForSelector('#figures:visible');
+  assert.match(await tab.textContent('#sessions'), /^[1-9]\d*$/);
+  await tab.waitForSelector('#addresses code:has-text("stomp://")');
 
   const say = async text => {
     await tab.waitForSelector('#subscribe button:text-is("Unsubscribe")');
@@ -210,6 +215,7 @@ inBrowser("page: the broker's own page on the admin listener connects to the oth
     await tab.fill('[name=passcode]', broker.passcode);
     await tab.click('#login button');
     await tab.waitForSelector('#state[data-state=connected]');
+    await tab.waitForSelector('#figures:visible');
     await tab.waitForSelector('#subscribe button:text-is("Unsubscribe")');
     await tab.fill('#send [name=body]', 'from next door');
     await tab.click('#send button');
