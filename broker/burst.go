@@ -16,8 +16,15 @@ type burst struct {
 	size   int64             // what it counts in an outbox
 	shared bool              // it pays to encode it once for several receivers
 
-	mu    sync.Mutex // guards forms
-	forms []form
+	mu     sync.Mutex // guards what follows
+	forms  []form
+	packed []packing // of ms, once somebody has asked
+}
+
+// packing is what was made of the end of a message; no bytes if it would be no smaller.
+type packing struct {
+	done  bool
+	bytes []byte
 }
 
 // pays tells whether to encode it once for that many receivers. Memory for it costs more than a few
@@ -78,10 +85,44 @@ func (b *burst) frames(sub *subscription) []byte {
 	if len(b.forms) == maxForms {
 		return nil
 	}
-	dst := make([]byte, 0, int(b.size)+len(b.ms)*(len(sub.prefix)-32))
-	for _, m := range b.ms {
-		dst = s.conn.AppendFrame(dst, sub.prefix, tail(m, s.version), m.Flags&flagText != 0)
+	size := 0
+	for i, m := range b.ms {
+		size += len(sub.prefix) + len(m.Data) + 32 // enough for any envelope
+		if packed := b.pack(s, i); packed != nil {
+			size -= len(m.Data) - len(packed)
+		}
+	}
+	dst := make([]byte, 0, size)
+	for i, m := range b.ms {
+		dst = s.appendFrame(dst, sub.prefix, tail(m, s.version), b.pack(s, i), m)
 	}
 	b.forms = append(b.forms, form{sub.prefix, s.version, envelope, dst})
 	return dst
+}
+
+// packedFor is pack where b.mu is not held.
+func (b *burst) packedFor(s *session, i int) []byte {
+	if s.packer(b.ms[i], len(b.ms[i].Data)) == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pack(s, i)
+}
+
+// pack returns the end of message i compressed, for all receivers, or nil if it goes to s as it is. b.mu
+// is held.
+func (b *burst) pack(s *session, i int) []byte {
+	p := s.packer(b.ms[i], len(b.ms[i].Data))
+	if p == nil {
+		return nil
+	}
+	if b.packed == nil {
+		b.packed = make([]packing, len(b.ms))
+	}
+	z := &b.packed[i]
+	if !z.done {
+		z.done, z.bytes = true, p.Pack(b.ms[i].Data)
+	}
+	return z.bytes
 }

@@ -65,7 +65,20 @@ type Conn interface {
 	Peer() Peer
 }
 
-// Envelope names a way in which frames are put on the wire.
+// Packer is what a Conn is too that may compress the ends of frames: once for all Conns that get the
+// same, whatever their heads. Pack may be called from anywhere, AppendPacked as AppendFrame.
+type Packer interface {
+	// Packs tells whether a frame whose tail is n bytes should be compressed for this Conn. It may
+	// be asked from anywhere, once CONNECT has been accepted.
+	Packs(n int) bool
+	// Pack returns the tail compressed, in memory of its own, or nil if that makes it no smaller.
+	Pack(tail []byte) []byte
+	// AppendPacked is AppendFrame with what any Conn's Pack made of a tail for which Packs is true.
+	AppendPacked(dst, head, packed []byte, text bool) []byte
+}
+
+// Envelope names a way in which frames are put on the wire. The upper four bits are a transport's
+// own, to tell Conns that pack from others.
 type Envelope uint8
 
 // The envelopes there are.

@@ -39,17 +39,32 @@ func (s *session) appendItem(dst []byte, it *outItem) []byte {
 	if frames := it.b.frames(it.sub); frames != nil {
 		return append(dst, frames...)
 	}
-	for _, m := range it.b.ms {
+	for i, m := range it.b.ms {
 		// Nothing is held for topic messages: they are numbered as they go.
 		it.sub.sent++
-		dst = s.appendMessage(dst, it.sub, m, it.sub.sent, 1)
+		s.makeHead(it.sub, it.sub.sent, 1)
+		dst = s.appendFrame(dst, s.head, tail(m, s.version), it.b.packedFor(s, i), m)
 	}
 	return dst
 }
 
-// appendMessage appends a MESSAGE frame. seq is its ack number; count is how many times it has been
-// delivered, this time included.
+// appendMessage appends the MESSAGE frame of a delivery. seq is its ack number; count is how many times
+// it has been delivered, this time included.
 func (s *session) appendMessage(dst []byte, sub *subscription, m *store.Message, seq uint64, count int) []byte {
+	s.makeHead(sub, seq, count)
+	end := tail(m, s.version)
+	if count > 1 && m.Flags&flagDead != 0 {
+		end = withoutCount(end)
+	}
+	var packed []byte
+	if p := s.packer(m, len(end)); p != nil {
+		packed = p.Pack(end)
+	}
+	return s.appendFrame(dst, s.head, end, packed, m)
+}
+
+// makeHead makes, in s.head, what of a MESSAGE frame is not its message's.
+func (s *session) makeHead(sub *subscription, seq uint64, count int) {
 	head := append(s.head[:0], sub.prefix...)
 	if sub.mode != ackAuto && s.version == stompframe.V12 { // STOMP 1.2, MESSAGE; older ones have none
 		head = append(head, "ack:"...)
@@ -62,9 +77,23 @@ func (s *session) appendMessage(dst []byte, sub *subscription, m *store.Message,
 		head = append(head, '\n')
 	}
 	s.head = head
-	end := tail(m, s.version)
-	if count > 1 && m.Flags&flagDead != 0 {
-		end = withoutCount(end)
+}
+
+// appendFrame appends a MESSAGE frame; packed is its end compressed, or nil.
+func (s *session) appendFrame(dst, head, end, packed []byte, m *store.Message) []byte {
+	text := m.Flags&flagText != 0
+	if packed != nil {
+		return s.conn.(Packer).AppendPacked(dst, head, packed, text)
 	}
-	return s.conn.AppendFrame(dst, head, end, m.Flags&flagText != 0)
+	return s.conn.AppendFrame(dst, head, end, text)
+}
+
+// packer returns what may compress the end of m, n bytes, for this session, or nil. What was encoded
+// again for an older version is not worth it.
+func (s *session) packer(m *store.Message, n int) Packer {
+	p, ok := s.conn.(Packer)
+	if !ok || !p.Packs(n) || m.Flags&flagPlain == 0 && s.version != stompframe.V12 {
+		return nil
+	}
+	return p
 }

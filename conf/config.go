@@ -46,6 +46,8 @@ type HTTP struct {
 	ProxyProtocol string `yaml:"proxy_protocol" one:"on off"`
 	// HSTS is how long browsers are told to use TLS only; 0 tells them nothing.
 	HSTS Duration `yaml:"hsts" max:"87600h"`
+	// Compression on compresses what goes over WebSocket to clients that can inflate it.
+	Compression string `yaml:"compression" one:"off on"`
 }
 
 // TLS is a certificate: both files in PEM, or neither.
@@ -248,7 +250,7 @@ type Log struct {
 // Default is the configuration of a broker started without any: loopback only, no users.
 func Default() *Config {
 	return &Config{
-		HTTP:      HTTP{Listen: "127.0.0.1:15674", ProxyProtocol: "off"},
+		HTTP:      HTTP{Listen: "127.0.0.1:15674", ProxyProtocol: "off", Compression: "off"},
 		WebSocket: WebSocket{Path: "/ws"},
 		TCP:       TCP{Listen: "127.0.0.1:61613", ProxyProtocol: "off"},
 		Admin:     Admin{Pprof: "no"},

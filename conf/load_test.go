@@ -60,6 +60,7 @@ http:
   allowed_origins:
     - https://example.org
     - "https://*.example.org:8443"
+  compression: on
   tls: {cert: `+cert+`, key: `+key+`}
   trusted_proxies: [10.0.0.1, "fd00::/8"]
   hsts: 8760h
@@ -87,7 +88,7 @@ watchdog: { warn: 5s, exit: 0 }
 	}
 	same(t, c.HTTP, conf.HTTP{Listen: "0.0.0.0:443", PublicHosts: []string{"broker.example.org", "example.org:8443"},
 		AllowedOrigins: []string{"https://example.org", "https://*.example.org:8443"}, TLS: conf.TLS{Cert: cert, Key: key},
-		TrustedProxies: []string{"10.0.0.1", "fd00::/8"}, ProxyProtocol: "off", HSTS: seconds(8760 * 3600)})
+		TrustedProxies: []string{"10.0.0.1", "fd00::/8"}, ProxyProtocol: "off", HSTS: seconds(8760 * 3600), Compression: "on"})
 	same(t, c.WebSocket, conf.WebSocket{Path: "/stomp"})
 	same(t, c.TCP, conf.TCP{TLSListen: "[::]:61614", TLS: conf.TLS{Cert: cert, Key: key}, TrustedProxies: []string{"192.168.0.0/16"}, ProxyProtocol: "on"})
 	same(t, c.Admin, conf.Admin{Listen: "127.0.0.1:15680", Pprof: "yes"})
@@ -103,7 +104,7 @@ watchdog: { warn: 5s, exit: 0 }
 	same(t, c.Users, []conf.User{{Name: "alice", PasswordHash: hash, Groups: []string{"admin", "on-call"}}, {Name: "007", PasswordHash: hash}})
 	same(t, c.Log, conf.Log{Level: "debug", Format: "json"})
 	same(t, c.Watchdog, conf.Watchdog{Warn: seconds(5)})
-	if got := c.Where("users[1].password_hash"); got != "gudok.yaml:23" {
+	if got := c.Where("users[1].password_hash"); got != "gudok.yaml:24" {
 		t.Errorf("Where = %q", got)
 	}
 }

@@ -55,6 +55,11 @@ type Options struct {
 	TrustedProxies []string
 	// HSTS is how long browsers are told to use TLS only; less than a second tells nothing.
 	HSTS time.Duration
+	// Compression offers permessage-deflate (RFC 7692) to clients that ask for it, without a window
+	// from one message to the next. What is at least 1 KiB and gets smaller is then sent
+	// compressed; what clients compress counts against all limits by what it inflates to. It costs
+	// CPU, once for each message however many get it.
+	Compression bool
 
 	// TokenCookie and TokenQuery are the names of a cookie and of a query parameter in which a
 	// handshake may bring a token; empty for none. Browsers send cookies of their own accord, so

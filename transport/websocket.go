@@ -62,7 +62,13 @@ func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil {
 		c.peer.Transport = "websocket+tls"
 	}
-	ws, err := websocket.Accept(&hijack{w, c, h.o}, r, &websocket.AcceptOptions{
+	var agreed string
+	if a, ok := agree(r.Header); ok && h.o.Compression {
+		agreed = a.String()
+		c.z = &deflate{bits: a.bits, limit: beforeConnect(h.o.BeforeConnect).Frame}
+		c.ws.deflate = true
+	}
+	ws, err := websocket.Accept(&hijack{w, c, h.o, agreed}, r, &websocket.AcceptOptions{
 		Subprotocols:       subprotocols,
 		InsecureSkipVerify: true, // checked above, by rules of our own
 	})
@@ -99,11 +105,20 @@ func (h *WebSocket) Shutdown(ctx context.Context) error {
 	return h.sessions.wait(ctx)
 }
 
-// hijack gives the library what it wants of a connection and takes the network for itself.
+// hijack gives the library what it wants of a connection and takes the network for itself; it says
+// what was agreed on about compression, which is not the library's either.
 type hijack struct {
 	http.ResponseWriter
-	c *wsConn
-	o Options
+	c      *wsConn
+	o      Options
+	agreed string
+}
+
+func (h *hijack) WriteHeader(status int) {
+	if status == http.StatusSwitchingProtocols && h.agreed != "" {
+		h.Header().Set("Sec-WebSocket-Extensions", h.agreed)
+	}
+	h.ResponseWriter.WriteHeader(status)
 }
 
 func (h *hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {

@@ -27,6 +27,7 @@ type wsConn struct {
 	// Owned by the session's goroutine.
 	dec        *stompframe.Decoder
 	ws         wsReader
+	z          *deflate  // nil: no compression was agreed on
 	err        error     // what ReadFrame ended with; final
 	spoke      bool      // a message has come
 	text       bool      // the message that ended last was text
@@ -58,20 +59,40 @@ func (c *wsConn) readFrame(f *stompframe.Frame) error {
 		}
 		if ok {
 			c.whole = false
-			c.sock.progress()
+			c.progress()
 			return nil
 		}
 		if c.sock.interrupted.Load() {
 			return broker.ErrInterrupted
 		}
 		if c.dec.Open() && c.silent() && c.dec.EndOpen(f) {
-			c.sock.progress()
+			c.progress()
 			return nil
+		}
+		if c.z != nil && c.z.blank > maxBlank && !c.dec.Partial() {
+			return &broker.CloseError{Code: 1008, Reason: "too many compressed heart-beats"}
 		}
 		if err := c.advance(); err != nil {
 			return err
 		}
 	}
+}
+
+// progress notes that a frame was finished.
+func (c *wsConn) progress() {
+	c.sock.progress()
+	if c.z != nil {
+		c.z.blank = 0
+	}
+}
+
+// inflating tells that there is something to inflate, now that what was inflated last is used up.
+func (c *wsConn) inflating() bool {
+	if c.z == nil {
+		return false
+	}
+	c.z.dropOut()
+	return c.z.msg != nil && c.z.msg.z != nil
 }
 
 // openTime is how long a SEND without content-length and NUL may wait for the rest of it, if
@@ -106,6 +127,9 @@ func (c *wsConn) endMessage(f *stompframe.Frame) (bool, error) {
 func (c *wsConn) Accepted(v stompframe.Version, l stompframe.Limits) {
 	c.offer.Store(nil)
 	c.dec.SetVersion(v, l)
+	if c.z != nil {
+		c.z.limit = 0
+	}
 }
 
 // LastRead implements broker.Conn.
@@ -113,10 +137,14 @@ func (c *wsConn) LastRead() int64 { return c.sock.lastRead.Load() }
 
 // Envelope implements broker.Conn.
 func (c *wsConn) Envelope() broker.Envelope {
+	e := broker.EnvelopeMessages
 	if c.binary.Load() {
-		return broker.EnvelopeBinary
+		e = broker.EnvelopeBinary
 	}
-	return broker.EnvelopeMessages
+	if c.z != nil {
+		e |= broker.Envelope(c.z.bits) << 4
+	}
+	return e
 }
 
 // AppendFrame implements broker.Conn: one frame of STOMP is one message of WebSocket.
@@ -164,5 +192,8 @@ func (c *wsConn) Peer() broker.Peer {
 func (c *wsConn) release() {
 	c.sock.abort()
 	c.sock.drop()
+	if c.z != nil {
+		c.z.release()
+	}
 	c.dec.Release()
 }

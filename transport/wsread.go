@@ -40,6 +40,8 @@ type wsReader struct {
 	op      byte // of that frame
 	fin     bool
 	message byte // opcode of the message begun, or 0
+	packed  bool // it is compressed
+	deflate bool // it may be
 	heads   uint8
 	head    [maxHeader]byte // of a header that was cut
 
@@ -102,16 +104,19 @@ func (r *wsReader) header() (ok bool, err error) {
 	r.in = r.in[n-int(r.heads):]
 	r.heads = 0
 	if r.op == opText || r.op == opBinary {
-		r.message = r.op
+		r.message, r.packed = r.op, p[0]&wsRSV1 != 0
 	}
 	return true, nil
 }
 
 // check judges the first two bytes of a frame.
 func (r *wsReader) check(first, second byte) error {
-	op := first & wsOpcode
+	op, reserved := first&wsOpcode, byte(wsRSV)
+	if r.deflate && (op == opText || op == opBinary) {
+		reserved &^= wsRSV1 // RFC 7692, 6: of a message's first frame
+	}
 	switch {
-	case first&wsRSV != 0: // RFC 6455, 5.2: without an extension there is no use for them
+	case first&reserved != 0: // RFC 6455, 5.2: without an extension there is no use for them
 		return violation("reserved bits are set")
 	case second&wsMasked == 0: // RFC 6455, 5.1
 		return violation("frame is not masked")
@@ -168,9 +173,32 @@ func unmask(p []byte, key [4]byte, turn uint8) uint8 {
 // advance feeds the decoder the next piece of a message, or notes that a message has ended. It waits
 // for the network if there is neither.
 func (c *wsConn) advance() error {
+	for inflating := c.inflating(); ; {
+		if inflating {
+			return c.feedInflated()
+		}
+		if err := c.await(); err != nil {
+			return err
+		}
+		var done bool
+		var err error
+		if c.ws.packed {
+			inflating, err = c.gather()
+		} else {
+			done, err = c.readData()
+		}
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+// await waits until there is something of a data frame, or one without payload.
+func (c *wsConn) await() error {
 	r := &c.ws
 	for {
-		if !r.begun {
+		switch {
+		case !r.begun:
 			ok, err := r.header()
 			if err != nil {
 				return err
@@ -182,23 +210,17 @@ func (c *wsConn) advance() error {
 				if err := c.fill(); err != nil {
 					return err
 				}
-				continue
 			}
-		}
-		if r.op >= opClose {
+		case r.op >= opClose:
 			if err := c.readControl(); err != nil {
 				return err
 			}
-			continue
-		}
-		if r.left > 0 && len(r.in) == 0 {
+		case r.left > 0 && len(r.in) == 0:
 			if err := c.fill(); err != nil {
 				return err
 			}
-			continue
-		}
-		if done, err := c.readData(); done || err != nil {
-			return err
+		default:
+			return nil
 		}
 	}
 }

@@ -152,6 +152,7 @@ func webOptions(c *conf.Config, bound listeners, log *slog.Logger) transport.Opt
 		AllowedOrigins: c.HTTP.AllowedOrigins,
 		TrustedProxies: c.HTTP.TrustedProxies,
 		HSTS:           time.Duration(c.HTTP.HSTS),
+		Compression:    c.HTTP.Compression == "on",
 		TokenCookie:    c.JWT.Cookie,
 		TokenQuery:     c.JWT.Query,
 	}

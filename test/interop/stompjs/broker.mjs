@@ -10,6 +10,9 @@ import readline from 'node:readline';
 const START = 10_000; // ms
 const END = 15_000; // ms
 
+/** Whether the broker agrees to compression: STOMP_COMPRESSION=on. */
+export const compression = process.env.STOMP_COMPRESSION === 'on';
+
 export const login = 'alice';
 export const passcode = 'correct horse battery staple';
 
@@ -36,7 +39,7 @@ export class Broker {
     const config = path.join(this.directory, 'gudok.yaml');
     writeFileSync(
       config,
-      `http: { listen: "${this.listen.http}" }
+      `http: { listen: "${this.listen.http}", compression: ${compression ? 'on' : 'off'} }
 tcp: { listen: "${this.listen.tcp}" }
 heartbeat: { send: 1s, receive: 1s, min: 1s }
 users:

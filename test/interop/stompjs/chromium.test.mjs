@@ -8,7 +8,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { Broker, subject } from './broker.mjs';
+import { Broker, compression, subject } from './broker.mjs';
 import { scenarios } from './scenarios.js';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -115,6 +115,23 @@ for (const { name, needs = [] } of scenarios) {
     await page.evaluate(([scenario, its]) => window.runScenario(scenario, its), [name, settings()]);
   });
 }
+
+inBrowser('page: compression is agreed on when the broker has it on', async t => {
+  if (!broker.offers.includes('gudok')) return t.skip('needs gudok');
+  const extensions = await page.evaluate(
+    url =>
+      new Promise((resolve, reject) => {
+        const socket = new WebSocket(url, ['v12.stomp']);
+        socket.onopen = () => {
+          resolve(socket.extensions);
+          socket.close();
+        };
+        socket.onerror = () => reject(new Error('WebSocket refused'));
+      }),
+    broker.url,
+  );
+  assert.match(extensions, compression ? /^permessage-deflate/ : /^$/);
+});
 
 inBrowser('page: the ESM build, on a page from localhost', async () => {
   const other = await open('localhost');

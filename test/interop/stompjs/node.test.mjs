@@ -4,10 +4,17 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, test } from 'node:test';
 import * as stomp from '@stomp/stompjs';
-import WebSocket from 'ws';
-import { subject } from './broker.mjs';
+import Plain from 'ws';
+import { compression, subject } from './broker.mjs';
 import { scenarios } from './scenarios.js';
 import { World } from './world.js';
+
+// With compression every message is compressed, as browsers do, and not only the long ones.
+class WebSocket extends Plain {
+  constructor(url, protocols, options) {
+    super(url, protocols, { perMessageDeflate: compression && { threshold: 0 }, ...options });
+  }
+}
 
 globalThis.WebSocket = WebSocket; // as stomp.js asks for in Node
 
@@ -29,6 +36,14 @@ for (const { name, run, needs = [] } of scenarios) {
     }
   });
 }
+
+test('compression is agreed on when the broker has it on', { timeout: 20_000 }, async t => {
+  if (!broker.offers.includes('gudok')) return t.skip('needs gudok');
+  const socket = new WebSocket(broker.url, ['v12.stomp']);
+  await once(socket, 'open');
+  assert.equal(socket.extensions, compression ? 'permessage-deflate' : '');
+  socket.terminate();
+});
 
 for (const [origin, want] of [
   ['http://evil.example', 403],

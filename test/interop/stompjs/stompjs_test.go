@@ -23,6 +23,17 @@ func TestChromium(t *testing.T) {
 	run(t, "chromium.test.mjs", []string{"CHROMIUM=" + browser})
 }
 
+// The same with compression, which both then use for all they send, CONNECT too.
+
+func TestNodeCompressed(t *testing.T) {
+	run(t, "node.test.mjs", []string{"STOMP_COMPRESSION=on"})
+}
+
+func TestChromiumCompressed(t *testing.T) {
+	browser := foreign.Need(t, "chromium")[0]
+	run(t, "chromium.test.mjs", []string{"CHROMIUM=" + browser, "STOMP_COMPRESSION=on"})
+}
+
 func run(t *testing.T, file string, env []string) {
 	t.Helper()
 	node := foreign.Need(t, "node", "npm")[0]
