@@ -68,21 +68,30 @@ func onPipes(t *testing.T, f func(t *testing.T, r *recorder, client net.Conn, en
 			}
 		}
 	}
-	t.Run("websocket", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRecorder()
-			r.linger = time.Second
-			h := transport.NewWebSocket(r, quietly(transport.Options{}))
-			server, client := net.Pipe()
-			h.ServeHTTP(&pipeWriter{http.Header{}, server}, request("/ws", "localhost", ""))
-			go drain(client)
-			f(t, r, client, func(s string) []byte { return ws(text, s) })
-			client.Close()
-			if err := h.Shutdown(context.Background()); err != nil {
-				t.Error(err)
-			}
+	for name, envelope := range map[string]func(string) []byte{
+		"websocket":  func(s string) []byte { return ws(text, s) },
+		"compressed": func(s string) []byte { return ws(text|rsv1, deflated(s)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRecorder()
+				r.linger = time.Second
+				h := transport.NewWebSocket(r, quietly(transport.Options{Compression: true}))
+				server, client := net.Pipe()
+				req := request("/ws", "localhost", "")
+				if name == "compressed" {
+					req.Header.Set("Sec-WebSocket-Extensions", "permessage-deflate")
+				}
+				h.ServeHTTP(&pipeWriter{http.Header{}, server}, req)
+				go drain(client)
+				f(t, r, client, envelope)
+				client.Close()
+				if err := h.Shutdown(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
 		})
-	})
+	}
 	t.Run("tcp", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRecorder()
@@ -160,7 +169,11 @@ func TestFrameTime(t *testing.T) {
 			onPipes(t, func(t *testing.T, r *recorder, client net.Conn, m func(string) []byte) {
 				binary := m
 				if len(m("")) > 0 { // as text, React Native's rule would end frames early
-					binary = func(s string) []byte { return ws(bin, s) }
+					binary = func(s string) []byte {
+						p := m(s)
+						p[0] ^= text ^ bin
+						return p
+					}
 				}
 				at, end := play(r, client, row.steps(binary)...)
 				if n := len(r.frames()); n != row.frames || at != row.at || end != row.end {

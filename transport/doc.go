@@ -5,7 +5,7 @@
 // [Guard] is what every handler asks first about Host and Origin. [ProxyListener] reads the headers of the
 // PROXY protocol; with Options.TrustedProxies those of HTTP count, too.
 //
-// The WebSocket handshake, the reading of messages and the control frames are coder/websocket's;
-// data frames are written here, whole batches with one write each. Beneath both kinds of Conn is
+// The WebSocket handshake is coder/websocket's; frames are read and written here, whole batches with one
+// write each, compressed messages (RFC 7692) without a window from one to the next. Beneath both kinds of Conn is
 // a socket, which keeps deadlines, the time of the last byte and the way a connection ends.
 package transport

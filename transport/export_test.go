@@ -16,6 +16,15 @@ func Held(c broker.Conn) int {
 	switch c := c.(type) {
 	case *wsConn:
 		n = c.dec.Buffered() + held(&c.sock)
+		if c.z != nil && c.z.out != nil {
+			n += chunkSize
+		}
+		if c.z != nil && c.z.msg != nil {
+			n += cap(c.z.msg.in)
+			if c.z.msg.z != nil {
+				n += 44 << 10
+			}
+		}
 	case *tcpConn:
 		n = c.dec.Buffered() + held(&c.sock)
 	}
@@ -90,4 +99,10 @@ func Requester(trusted []string, r *http.Request) (addr, scheme string) {
 	g := newGuard(Options{TrustedProxies: trusted})
 	q := g.proxies.requester(r)
 	return q.place(r), q.scheme
+}
+
+// Inflated is how many bytes a connection has inflated and read compressed before CONNECT was accepted.
+func Inflated(c broker.Conn) (plain, packed int) {
+	z := c.(*wsConn).z
+	return z.plain, z.packed
 }
