@@ -117,6 +117,10 @@ func TestCompressedFraming(t *testing.T) {
 		{"not UTF-8 but binary", join(ws(bin|rsv1, deflated("SEND\n\n\xff\x00")), bye), []string{`SEND "\xff"`}, "EOF", []string{said(1000)}},
 		{"UTF-8 cut by the end", ws(text|rsv1, deflated("SEND\n\n\xe2\x82")), nil, "1007", []string{said(1007)}},
 		{"malformed frame", ws(text|rsv1, deflated(send+"NONSENSE\n\n\x00"+send)), []string{sent}, "unknown command", []string{said(1000)}},
+		{"unfinished long one", ws(binPart|rsv1, deflated(hugeNoise)[:90_000]), nil, "EOF", []string{said(1000)}},
+		{"unfinished payload of a long one", ws(bin|rsv1, deflated(hugeNoise))[:90_000], nil, "EOF", []string{said(1000)}},
+		{"long one within pings", join(inParts(deflated(hugeNoise), 30_000, ws(ping, "p")), bye), []string{"SEND content-length:100000 " + shown(noise)}, "EOF",
+			[]string{`8a "p"`, `8a "p"`, `8a "p"`, said(1000)}},
 		{"unfinished message", ws(textPart|rsv1, z), nil, "EOF", []string{said(1000)}},
 	}
 	r := newRecorder()
@@ -166,6 +170,16 @@ func TestCompressedFraming(t *testing.T) {
 			})
 		}
 	}
+}
+
+// inParts is a compressed message in fragments of n bytes with something in between.
+func inParts(s string, n int, between []byte) (out []byte) {
+	first := byte(bin | rsv1)
+	for ; len(s) > n; s = s[n:] {
+		out = append(append(out, ws(first&^0x80, s[:n])...), between...)
+		first = cont
+	}
+	return append(out, ws(first, s)...)
 }
 
 // takeover is s compressed by one who has sent before already, and refers to it.

@@ -195,12 +195,13 @@ func TestCutAnywhere(t *testing.T) {
 		"messages":    join(ws(text, "SEND\n\none\x00"), ws(bin, "SEND\n\ntwo\x00SEND\n\nthree\x00"), ws(bin, "\nSEND\n\nfo"), ws(text, "ur\x00")),
 		"fragments":   join(ws(textPart, "SEND\n\none\x00SEND\n\nt"), ws(contPart, "wo"), ws(ping, "p"), ws(contPart, ""), ws(cont, "\x00SEND\n\nthree\x00"), ws(binPart, "SEND\n\nfour\x00")),
 		"lengths":     join(ws(text, "SEND\ncontent-length:3\n\none"), ws(bin, "SEND\ncontent-length:3\n\ntwo\x00"), ws(textPart, "SEND\ncontent-length:5\n\nthree"), ws(cont, "")),
+		"compressed":  join(ws(text|rsv1, deflated("SEND\n\none\x00")), ws(binPart|rsv1, deflated("SEND\n\ntwo\x00SEND\n\nthree\x00")[:8]), ws(cont, deflated("SEND\n\ntwo\x00SEND\n\nthree\x00")[8:]), ws(bin|rsv1, deflated("SEND\n\nfo")), ws(text|rsv1, deflated("ur\x00"))),
 		"long header": join(ws(text, "SEND\n\none\x00"), ws(bin, "SEND\n\ntwo\x00"+strings.Repeat("\n", 300))),
 	}
 	all := []string{`SEND "one"`, `SEND "two"`, `SEND "three"`, `SEND "four"`}
 	lengths := []string{`SEND content-length:3 "one"`, `SEND content-length:3 "two"`, `SEND content-length:5 "three"`}
 	r := newRecorder()
-	addr := serveWS(t, r, transport.Options{})
+	addr := serveWS(t, r, transport.Options{Compression: true})
 	for name, stream := range streams {
 		want := all
 		if name == "lengths" {
@@ -208,7 +209,7 @@ func TestCutAnywhere(t *testing.T) {
 		}
 		seen := 0
 		for cut := range len(stream) + 1 {
-			c := dialWS(t, addr, stream[:cut])
+			c := dialWS(t, addr, stream[:cut], offered)
 			c.closeWrite()
 			end := r.wait(t)
 			<-r.conns
