@@ -18,7 +18,7 @@ import (
 type benchFlags struct {
 	load.Options
 	url, login, passcode, host string
-	bare                       bool
+	bare, compress             bool
 }
 
 // parse reads the flags of one load and makes the plan.
@@ -125,6 +125,7 @@ func (f *benchFlags) common(fs *flag.FlagSet) {
 	fs.StringVar(&f.login, "login", "", "login (default that of the URL)")
 	fs.StringVar(&f.passcode, "passcode", "", "passcode (default that of the URL)")
 	fs.StringVar(&f.host, "host", "", "host header of CONNECT (default that of the URL)")
+	fs.BoolVar(&f.compress, "compress", false, "ask for compressed messages (STOMP over WebSocket)")
 	fs.StringVar(&f.Log, "log", "", "`file` that a Gudok logs to, to tell its allocations and collections; SIGUSR1 asks for them")
 	fs.IntVar(&f.PID, "pid", 0, "broker's process; 0: the one that listens at the URL's port")
 	fs.DurationVar(&f.Duration, "duration", f.Duration, "how long each load is measured, 10m at most")
@@ -182,6 +183,9 @@ func (f *benchFlags) finish(name string) error {
 	}
 	if f.host != "" {
 		t.VHost = f.host
+	}
+	if t.Compress = f.compress; f.compress && (!t.WebSocket || t.Protocol != "") {
+		return fmt.Errorf("-compress is for STOMP over WebSocket")
 	}
 	f.Target, f.URL = t, f.url
 	if f.Warmup == 0 && f.Count == 0 { // a count is measured from the first to the last

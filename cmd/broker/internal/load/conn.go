@@ -21,11 +21,12 @@ const leaveTime = 2 * time.Second
 
 // conn is one client connection.
 type conn struct {
-	nc     net.Conn
-	ws     bool
-	speaks dialect
-	opcode byte   // of our WebSocket messages
-	server string // what the broker calls itself
+	nc       net.Conn
+	ws       bool
+	speaks   dialect
+	opcode   byte   // of our WebSocket messages
+	inflates bool   // compressed messages were agreed on
+	server   string // what the broker calls itself
 
 	// Owned by the goroutine in run, and before it by dial.
 	buf    []byte // read buffer; buf[:have] is not yet scanned
@@ -253,6 +254,12 @@ func (c *conn) message(op byte, payload []byte) error {
 		return c.flush()
 	case opPong:
 		return nil
+	}
+	if op&opPacked != 0 {
+		if !c.inflates {
+			return errors.New("a compressed message from the broker, which nobody asked for")
+		}
+		return c.inflate(payload)
 	}
 	return c.scan.feed(payload)
 }

@@ -21,6 +21,8 @@ type Target struct {
 	Login, Passcode string
 	// VHost is the host header of CONNECT; empty means the host of the URL.
 	VHost string
+	// Compress asks a WebSocket for compressed messages, and refuses one that has none.
+	Compress bool
 }
 
 // ParseTarget reads ws://host:port/path, stomp://host:port or tcp://host:port; for brokers to compare

@@ -2,11 +2,14 @@ package load
 
 import (
 	"bytes"
+	"compress/flate"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"sync"
 )
 
 // WebSocket opcodes (RFC 6455, section 11.8).
@@ -29,6 +32,9 @@ func (c *conn) handshake(t Target) error {
 	if p := c.speaks.subprotocol(); p != "" {
 		req = append(req, "Sec-WebSocket-Protocol: "+p+"\r\n"...)
 	}
+	if t.Compress {
+		req = append(req, "Sec-WebSocket-Extensions: "+deflate+"\r\n"...)
+	}
 	c.wbuf = append(req, "\r\n"...)
 	if err := c.flush(); err != nil {
 		return fmt.Errorf("write handshake: %w", err)
@@ -43,6 +49,9 @@ func (c *conn) handshake(t Target) error {
 		}
 		if line, _, _ := bytes.Cut(head, []byte("\r\n")); !bytes.HasPrefix(line, []byte("HTTP/1.1 101 ")) {
 			return fmt.Errorf("handshake refused: %.80s", line)
+		}
+		if c.inflates = t.Compress && bytes.Contains(head, []byte(deflate)); t.Compress && !c.inflates {
+			return errors.New("the broker does not compress (http.compression: on)")
 		}
 		c.have = copy(c.buf, rest)
 		return nil
@@ -80,6 +89,37 @@ func mask(p []byte, key uint32) {
 	}
 }
 
+// opPacked is what wsFrame adds to the opcode of a compressed message (RFC 7692, section 6).
+const opPacked = 0x40
+
+// deflate is the extension that is offered; the broker then names it in its answer.
+const deflate = "permessage-deflate"
+
+// inflater is what inflates a message at a time.
+type inflater struct {
+	in  bytes.Reader
+	z   io.ReadCloser
+	out bytes.Buffer
+}
+
+var inflaters = sync.Pool{New: func() any { return &inflater{z: flate.NewReader(nil)} }}
+
+// inflate feeds the scanner what a compressed message is (RFC 7692, section 7.2.2).
+func (c *conn) inflate(packed []byte) error {
+	i := inflaters.Get().(*inflater)
+	defer inflaters.Put(i)
+	whole := append(packed[:len(packed):len(packed)], "\x00\x00\xFF\xFF\x01\x00\x00\xFF\xFF"...)
+	i.in.Reset(whole)
+	i.out.Reset()
+	if err := i.z.(flate.Resetter).Reset(&i.in, nil); err != nil {
+		return fmt.Errorf("inflate: %w", err)
+	}
+	if _, err := i.out.ReadFrom(io.LimitReader(i.z, maxFrame)); err != nil {
+		return fmt.Errorf("inflate: %w", err)
+	}
+	return c.scan.feed(i.out.Bytes())
+}
+
 // wsFrame is the frame p begins with; size 0 means that it is not all there yet.
 func wsFrame(p []byte) (opcode byte, payload []byte, size int, err error) {
 	if len(p) < 2 {
@@ -88,8 +128,8 @@ func wsFrame(p []byte) (opcode byte, payload []byte, size int, err error) {
 	if p[1]&0x80 != 0 {
 		return 0, nil, 0, errors.New("masked frame from the broker") // RFC 6455, 5.1
 	}
-	if p[0]&0x70 != 0 {
-		return 0, nil, 0, errors.New("WebSocket extension bits from the broker") // none was offered
+	if p[0]&0x30 != 0 {
+		return 0, nil, 0, errors.New("WebSocket extension bits from the broker") // of none that was offered
 	}
 	n, head := uint64(p[1]), 2
 	switch n {
@@ -110,5 +150,5 @@ func wsFrame(p []byte) (opcode byte, payload []byte, size int, err error) {
 	if size = head + int(n); len(p) < size {
 		return 0, nil, 0, nil
 	}
-	return p[0] & 15, p[head:size], size, nil
+	return p[0] & (opPacked | 15), p[head:size], size, nil
 }
