@@ -106,3 +106,6 @@ func Inflated(c broker.Conn) (plain, packed int) {
 	z := c.(*wsConn).z
 	return z.plain, z.packed
 }
+
+// PackingConn is a connection that packs.
+func PackingConn() broker.Packer { return &wsConn{z: &deflate{bits: 15}} }

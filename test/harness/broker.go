@@ -173,6 +173,7 @@ func writeConfig(t testing.TB, config, dir string) string {
 	}
 	for _, d := range []struct{ group, key, value string }{
 		{"http", "listen", "127.0.0.1:0"},
+		{"http", "compression", "on"}, // who does not ask for it notices nothing
 		{"tcp", "listen", "127.0.0.1:0"},
 	} {
 		group, ok := all[d.group].(map[string]any)

@@ -2,6 +2,8 @@ package harness
 
 import (
 	"bufio"
+	"bytes"
+	"compress/flate"
 	"crypto/rand"
 	"crypto/sha1"
 	"encoding/base64"
@@ -36,6 +38,21 @@ type WSFrame struct {
 	Unmasked    bool
 	LengthBytes int
 	Claim       uint64
+
+	// Packed is how many bytes a compressed message of the broker had on the wire; Payload is inflated.
+	Packed int
+}
+
+// RSV1 of RSV marks a compressed message (RFC 7692, 6).
+const RSV1 = 4
+
+// Deflate is p as the payload of a compressed message (RFC 7692, 7.2.1).
+func Deflate(p []byte) []byte {
+	var b bytes.Buffer
+	z, _ := flate.NewWriter(&b, flate.DefaultCompression)
+	z.Write(p) // to memory
+	z.Flush()
+	return bytes.TrimSuffix(b.Bytes(), []byte("\x00\x00\xff\xff"))
 }
 
 // Append appends the frame as it goes over the wire.
@@ -77,6 +94,8 @@ type WS struct {
 	Conn     net.Conn
 	Response *http.Response
 	br       *bufio.Reader
+	// Deflate tells that compression was agreed on.
+	Deflate bool
 }
 
 // WSKey is the Sec-WebSocket-Key of every handshake here.
@@ -128,6 +147,7 @@ func handshake(conn net.Conn, request string) (*WS, error) {
 	if w.Response.StatusCode != http.StatusSwitchingProtocols {
 		return w, nil
 	}
+	w.Deflate = strings.HasPrefix(w.Response.Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate;")
 	sum := sha1.Sum([]byte(WSKey + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	h := w.Response.Header
 	switch {
@@ -135,7 +155,7 @@ func handshake(conn net.Conn, request string) (*WS, error) {
 		err = fmt.Errorf("bad Sec-WebSocket-Accept %q", h.Get("Sec-WebSocket-Accept"))
 	case !strings.EqualFold(h.Get("Upgrade"), "websocket"), !strings.EqualFold(h.Get("Connection"), "upgrade"):
 		err = fmt.Errorf("bad Upgrade or Connection: %v", h)
-	case h.Get("Sec-WebSocket-Extensions") != "":
+	case h.Get("Sec-WebSocket-Extensions") != "" && !(w.Deflate && strings.Contains(request, "permessage-deflate")):
 		err = fmt.Errorf("an extension that was not offered: %v", h)
 	}
 	if err != nil {
@@ -182,8 +202,9 @@ func (w *WS) Read(deadline time.Time) (WSFrame, error) {
 		}
 		n, least = binary.BigEndian.Uint64(h[:8]), 0x10000
 	}
+	packed := f.RSV == RSV1 && w.Deflate && (f.Op == OpText || f.Op == OpBinary)
 	switch {
-	case f.RSV != 0:
+	case f.RSV != 0 && !packed:
 		return f, fmt.Errorf("server set reserved bits %b", f.RSV)
 	case n < least:
 		return f, fmt.Errorf("server encoded length %d too long", n)
@@ -196,5 +217,13 @@ func (w *WS) Read(deadline time.Time) (WSFrame, error) {
 	}
 	f.Payload = make([]byte, n)
 	_, err := io.ReadFull(w.br, f.Payload)
-	return f, err
+	if err != nil || !packed {
+		return f, err
+	}
+	f.RSV, f.Packed = 0, len(f.Payload)
+	whole := append(f.Payload, "\x00\x00\xff\xff\x01\x00\x00\xff\xff"...)
+	if f.Payload, err = io.ReadAll(flate.NewReader(bytes.NewReader(whole))); err != nil {
+		return f, fmt.Errorf("server compressed badly: %w", err)
+	}
+	return f, nil
 }

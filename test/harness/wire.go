@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -25,10 +26,11 @@ const (
 	WSSplitText  Transport = "ws-split-text" // the same in text messages, where characters allow
 	WSFragmented Transport = "ws-fragmented" // each Send is one message of many fragments and a ping
 	WSPacked     Transport = "ws-packed"     // all Sends between two reads are one message
+	WSCompressed Transport = "ws-compressed" // each Send is some messages, most compressed, some in fragments
 )
 
 // Transports are all of them.
-var Transports = []Transport{TCP, TCPBytewise, WSText, WSBinary, WSSplit, WSSplitText, WSFragmented, WSPacked}
+var Transports = []Transport{TCP, TCPBytewise, WSText, WSBinary, WSSplit, WSSplitText, WSFragmented, WSPacked, WSCompressed}
 
 // WebSocket tells whether it is one of the WebSocket transports.
 func (tr Transport) WebSocket() bool { return tr != TCP && tr != TCPBytewise }
@@ -98,6 +100,8 @@ type wsWire struct {
 	ws  *WS
 	tr  Transport
 	rnd *rand.Rand
+
+	connected bool // CONNECTED has come
 }
 
 func dataOp(p []byte, tr Transport) byte {
@@ -129,8 +133,29 @@ func (w *wsWire) send(p []byte) error {
 			}
 		}
 		return w.ws.Write(fs...)
+	case WSCompressed:
+		return w.ws.Write(w.compressed(p)...)
 	}
 	return w.ws.Write(WSFrame{Op: dataOp(p, w.tr), Payload: p})
+}
+
+// compressed is p in messages that are mostly compressed.
+func (w *wsWire) compressed(p []byte) (fs []WSFrame) {
+	for _, part := range w.cut(p, 200) {
+		f := WSFrame{Op: dataOp(part, w.tr), Payload: part}
+		if w.rnd.IntN(4) > 0 {
+			f.RSV, f.Payload = RSV1, Deflate(part)
+		}
+		if w.rnd.IntN(3) == 0 {
+			n := w.rnd.IntN(len(f.Payload) + 1)
+			rest := f.Payload[n:]
+			f.Payload, f.More = f.Payload[:n], true
+			fs = append(fs, f)
+			f = WSFrame{Payload: rest}
+		}
+		fs = append(fs, f)
+	}
+	return fs
 }
 
 // cut cuts p into parts of at most size bytes; what lies beyond 600 bytes into larger ones.
@@ -181,6 +206,10 @@ func (w *wsWire) receive(deadline time.Time) ([]byte, bool, error) {
 			if f.More {
 				continue
 			}
+			if n := f.Packed; n > 0 && (!w.connected || len(msg) < 1<<10 || n >= len(msg)) {
+				return nil, false, fmt.Errorf("message of %d bytes compressed to %d, after CONNECTED: %v", len(msg), n, w.connected)
+			}
+			w.connected = w.connected || bytes.HasPrefix(msg, []byte("CONNECTED"))
 			if kind == OpText && !utf8.Valid(msg) {
 				return nil, false, fmt.Errorf("text message is not UTF-8: %q", msg)
 			}
@@ -224,6 +253,9 @@ func (b *Broker) Dial(t testing.TB, tr Transport, lines ...string) *Client {
 		if len(lines) == 0 {
 			lines = []string{"Sec-WebSocket-Protocol: v12.stomp, v11.stomp, v10.stomp"}
 		}
+		if tr == WSCompressed {
+			lines = append(lines[:len(lines):len(lines)], "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits")
+		}
 		conn, err := dialFrom(b.From, b.WS)
 		if err != nil {
 			t.Fatalf("dial %s: %v", tr, err)
@@ -235,6 +267,10 @@ func (b *Broker) Dial(t testing.TB, tr Transport, lines ...string) *Client {
 		if ws.Response.StatusCode != 101 {
 			ws.Conn.Close()
 			t.Fatalf("dial %s: %s", tr, ws.Response.Status)
+		}
+		if ws.Deflate != (tr == WSCompressed) {
+			ws.Conn.Close()
+			t.Fatalf("dial %s: extensions %q", tr, ws.Response.Header["Sec-Websocket-Extensions"])
 		}
 		c.WS = ws
 		c.wire = &wsWire{ws: ws, tr: tr, rnd: rand.New(rand.NewPCG(1, uint64(len(t.Name()))))}

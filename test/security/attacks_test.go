@@ -90,7 +90,7 @@ func TestV2BudgetBeforeConnect(t *testing.T) {
 		}
 		return b.String() + "\n\x00"
 	}
-	for _, tr := range []harness.Transport{harness.TCP, harness.WSText, harness.WSBinary, harness.WSSplit, harness.WSFragmented, harness.WSPacked} {
+	for _, tr := range []harness.Transport{harness.TCP, harness.WSText, harness.WSBinary, harness.WSSplit, harness.WSFragmented, harness.WSPacked, harness.WSCompressed} {
 		c := w.dial(tr, "")
 		c.Sendf("%s", padded(budget))
 		c.Expect("CONNECTED")
