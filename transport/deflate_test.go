@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coder/websocket"
 	"pgregory.net/rapid"
 
 	"github.com/gudokmq/gudok/broker"
@@ -355,5 +356,55 @@ func TestFramesOutNotCompressed(t *testing.T) {
 		}
 		dialWS(t, addr, nil, headers...)
 		receive(t, done)
+	}
+}
+
+// coder/websocket as a client, with a window and without one, understands and is understood.
+func TestCompressedCoder(t *testing.T) {
+	body := strings.Repeat(`{"price":12.5,"name":"x"},`, 1000)
+	addr := serveWS(t, serverFunc(func(_ context.Context, c broker.Conn) {
+		c.Accepted(stompframe.V12, stompframe.Limits{})
+		p := c.(broker.Packer)
+		var f stompframe.Frame
+		for c.ReadFrame(&f) == nil {
+			tail := append([]byte("\n"), append(f.Body, 0)...)
+			batch := c.AppendFrame(nil, []byte("MESSAGE\n"), tail, true)
+			if p.Packs(len(tail)) {
+				batch = p.AppendPacked(batch, []byte("MESSAGE\n"), p.Pack(tail), true)
+			}
+			if err := c.Write(batch, patience); err != nil {
+				t.Error(err)
+			}
+		}
+		c.Close(1000, "", patience)
+	}), transport.Options{Compression: true})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, mode := range []websocket.CompressionMode{websocket.CompressionDisabled, websocket.CompressionContextTakeover, websocket.CompressionNoContextTakeover} {
+		ws, resp, err := websocket.Dial(ctx, "ws://"+addr+"/ws", &websocket.DialOptions{CompressionMode: mode, CompressionThreshold: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ws.SetReadLimit(1 << 20)
+		copies := 1
+		if mode != websocket.CompressionDisabled {
+			copies = 2
+		}
+		if agreed := resp.Header.Get("Sec-WebSocket-Extensions") != ""; agreed != (copies == 2) {
+			t.Errorf("mode %v: agreed %v", mode, agreed)
+		}
+		for range 3 {
+			if err := ws.Write(ctx, websocket.MessageText, []byte("SEND\n\n"+body+"\x00")); err != nil {
+				t.Fatal(err)
+			}
+			for range copies {
+				if _, p, err := ws.Read(ctx); err != nil || string(p) != "MESSAGE\n\n"+body+"\x00" {
+					t.Fatalf("mode %v: %d bytes, %v", mode, len(p), err)
+				}
+			}
+		}
+		if err := ws.Close(websocket.StatusNormalClosure, ""); err != nil {
+			t.Error(err)
+		}
 	}
 }

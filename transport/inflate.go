@@ -33,8 +33,8 @@ type deflate struct {
 
 // packedMessage is a compressed message as the inflater reads it, byte by byte: what the client sent,
 // then the end that RFC 7692, 7.2.2 adds, then a last block, by whose end one knows that all was there.
-// Up to a chunk of it is gathered before any is inflated: so nobody holds an inflater by sending a byte
-// and no more, and no more than a chunk is ever held of it.
+// Before CONNECT is accepted all of it is gathered before any is inflated, afterwards up to a chunk: so nobody
+// holds an inflater by sending a byte and no more.
 type packedMessage struct {
 	c    *wsConn
 	text bool
@@ -70,12 +70,16 @@ func (c *wsConn) gather() (ready bool, err error) {
 		d.msg = &packedMessage{c: c, text: r.message == opText}
 	}
 	m := d.msg
-	p := r.piece(min(len(r.in), chunkSize-len(m.in)))
+	room := chunkSize - len(m.in)
 	if d.limit > 0 {
-		if d.packed += len(p); d.packed > d.limit {
-			d.packed = d.limit
+		room = d.limit - d.packed
+		if room == 0 && r.left > 0 {
 			return false, tooMuch(d.limit)
 		}
+	}
+	p := r.piece(min(len(r.in), room))
+	if d.limit > 0 {
+		d.packed += len(p)
 	}
 	if !r.begun && r.fin {
 		r.message, m.ended = 0, true
@@ -85,7 +89,7 @@ func (c *wsConn) gather() (ready bool, err error) {
 	} else {
 		m.in = append(m.in, p...)
 	}
-	return m.ended || len(m.in) == chunkSize, nil
+	return m.ended || d.limit == 0 && len(m.in) == chunkSize, nil
 }
 
 // feedInflated feeds the decoder the next piece of what a message inflates to, or notes that it has ended.

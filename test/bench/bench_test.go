@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/gudokmq/gudok/test/harness"
@@ -61,5 +62,36 @@ func TestBenchLosesNothing(t *testing.T) {
 		if loads[name] == 0 {
 			t.Errorf("no report of %s", name)
 		}
+	}
+}
+
+// What is compressed loses nothing either, and is fewer bytes; a broker that does not compress is named.
+func TestBenchCompressed(t *testing.T) {
+	t.Parallel()
+	on, off := harness.Start(t, "http: {compression: on}"), harness.Start(t, "http: {compression: off}")
+	run := func(b *harness.Broker, args ...string) (bytesEach float64, faults string) {
+		var out, errs bytes.Buffer
+		cmd := exec.Command(harness.Build(t), append([]string{"bench", "fanout", "-subs", "5", "-rate", "200", "-size", "4096", "-duration", "300ms", "-json", "-url", "ws://" + b.WS + b.Path}, args...)...)
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		if cmd.Run() != nil {
+			return 0, errs.String()
+		}
+		var r struct {
+			Delivered int64   `json:"delivered"`
+			Took      float64 `json:"bytes_received"`
+		}
+		if err := json.Unmarshal(out.Bytes(), &r); err != nil || r.Delivered == 0 {
+			t.Errorf("%v: %+v", err, r)
+		}
+		return r.Took, ""
+	}
+	if each, faults := run(on); each < 4096 {
+		t.Errorf("not asked for: %v bytes each, %s", each, faults)
+	}
+	if each, faults := run(on, "-compress"); each == 0 || each > 2048 {
+		t.Errorf("compressed: %v bytes each, %s", each, faults)
+	}
+	if _, faults := run(off, "-compress"); !strings.Contains(faults, "http.compression") {
+		t.Errorf("a broker without: %q", faults)
 	}
 }
