@@ -66,6 +66,7 @@ func TestCompressedFraming(t *testing.T) {
 		noise[i] = byte(random.IntN(256))
 	}
 	hugeNoise := fmt.Sprintf("SEND\ncontent-length:%d\n\n%s\x00", len(noise), noise)
+	long := "SEND\ncontent-length:50000\n\n" + strings.Repeat("x", 50_000) + "\x00"
 	shown := func(body []byte) string { return fmt.Sprintf("%d bytes %x", len(body), sum(body)) }
 	rows := []struct {
 		name   string
@@ -95,6 +96,8 @@ func TestCompressedFraming(t *testing.T) {
 			ws(bin|rsv1, "\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"), ws(bin, "\x00"), bye), []string{`SEND "HelloHelloHello"`}, "EOF", []string{said(1000)}},
 		{"100,000 bytes", join(ws(text|rsv1, deflated(huge)), ws(text|rsv1, z), bye), []string{"SEND " + shown([]byte(huge[6:len(huge)-1])), sent}, "EOF", []string{said(1000)}},
 		{"100,000 of noise", join(ws(bin|rsv1, deflated(hugeNoise)), ws(bin|rsv1, z), bye), []string{"SEND content-length:100000 " + shown(noise), sent}, "EOF", []string{said(1000)}},
+		{"half a megabyte of noise", join(bytes.Repeat(ws(bin|rsv1, deflated(hugeNoise)), 5), bye),
+			slices.Repeat([]string{"SEND content-length:100000 " + shown(noise)}, 5), "EOF", []string{said(1000)}},
 		{"no NUL", join(ws(text|rsv1, deflated("SEND\ncontent-length:2\n\nab")), ws(text|rsv1, z), bye), []string{`SEND content-length:2 "ab"`, sent}, "EOF", []string{said(1000)}},
 		{"no NUL, no length", join(ws(text|rsv1, deflated("SEND\n\nab")), ws(text|rsv1, z), bye), []string{`SEND "ab"`, sent}, "EOF", []string{said(1000)}},
 		{"UTF-8 over fragments", join(ws(textPart|rsv1, deflated("SEND\n\n€\x00")[:9]), ws(cont, deflated("SEND\n\n€\x00")[9:]), bye), []string{`SEND "€"`}, "EOF", []string{said(1000)}},
@@ -112,12 +115,14 @@ func TestCompressedFraming(t *testing.T) {
 		{"not deflate", ws(text|rsv1, "\xff\xff\xff"), nil, "1007", []string{said(1007)}},
 		{"not compressed", join(ws(text|rsv1, z), ws(text|rsv1, send)), []string{sent}, "1007", []string{said(1007)}},
 		{"reserved block", ws(text|rsv1, "\x06"), nil, "1007", []string{said(1007)}},
+		{"a last block of what is added", ws(bin|rsv1, "\x01\x04\x00\xfb\xff"), nil, "1007", []string{said(1007)}},
 		{"cut short", ws(bin|rsv1, z[:len(z)-4]), nil, "1007", []string{said(1007)}},
 		{"refers to the message before", join(ws(text|rsv1, z), ws(text|rsv1, takeover(send, send))), []string{sent}, "1007", []string{said(1007)}},
 		{"not UTF-8", ws(text|rsv1, deflated("SEND\n\n\xff\x00")), nil, "1007", []string{said(1007)}},
 		{"not UTF-8 but binary", join(ws(bin|rsv1, deflated("SEND\n\n\xff\x00")), bye), []string{`SEND "\xff"`}, "EOF", []string{said(1000)}},
 		{"UTF-8 cut by the end", ws(text|rsv1, deflated("SEND\n\n\xe2\x82")), nil, "1007", []string{said(1007)}},
 		{"malformed frame", ws(text|rsv1, deflated(send+"NONSENSE\n\n\x00"+send)), []string{sent}, "unknown command", []string{said(1000)}},
+		{"cut before its NUL", ws(textPart|rsv1, strings.TrimSuffix(deflatedAt(long, 0), "\x00\x00")), nil, "EOF", []string{said(1000)}},
 		{"unfinished long one", ws(binPart|rsv1, deflated(hugeNoise)[:90_000]), nil, "EOF", []string{said(1000)}},
 		{"unfinished payload of a long one", ws(bin|rsv1, deflated(hugeNoise))[:90_000], nil, "EOF", []string{said(1000)}},
 		{"long one within pings", join(inParts(deflated(hugeNoise), 30_000, ws(ping, "p")), bye), []string{"SEND content-length:100000 " + shown(noise)}, "EOF",

@@ -169,7 +169,6 @@ func (m *packedMessage) drop() {
 	if m.z != nil {
 		m.z.(flate.Resetter).Reset(nothing{}, nil)
 		inflaters.Put(m.z)
-		m.z = nil
 	}
 	m.c.z.msg = nil
 }

@@ -19,6 +19,8 @@ const (
 
 	wsRSV1    = 0x40 // marks a compressed message (RFC 7692, 6)
 	maxStored = 1<<16 - 1
+	// maxBlocks is more than AppendPacked adds to head and tail, for heads up to 200 KiB.
+	maxBlocks = 16
 )
 
 // flushed is how a message ends that its sender has flushed, and what is not sent (RFC 7692, 7.2.1).
@@ -62,7 +64,7 @@ func (c *wsConn) Pack(tail []byte) []byte {
 	if cap(p.out) > 4*chunkSize {
 		p.out = nil
 	}
-	if !ok || len(out)+len(flushed) >= len(tail) {
+	if !ok || len(out)+maxBlocks >= len(tail) {
 		return nil
 	}
 	return bytes.Clone(out)
