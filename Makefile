@@ -29,7 +29,7 @@ e2e: ## the real binary: conformance, stomp.js, Chromium, Spring, go-stomp, stom
 	$(GO) test -count=1 -timeout 15m -v ./test/durability
 	$(GO) test -count=1 -v -run '^TestDamage$$' ./store/bolt -harmed 2000
 
-fuzz: ## a minute for each target of the codec, of logins, of rules of what proxies say and of WebSocket
+fuzz: ## a minute for each target of the codec, of logins, of rules, of what proxies say and of WebSocket
 	for f in FuzzChunking FuzzRoundTrip FuzzDiffGoStomp; do \
 	  $(GO) test ./stompframe -run '^$$' -fuzz "^$$f$$" -fuzztime 60s -fuzzminimizetime 1x || exit 1; done
 	for f in FuzzCredentials FuzzClaims FuzzKeys; do \
