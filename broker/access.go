@@ -116,6 +116,9 @@ func (sub *subscription) screen(f Filter) {
 func (s *session) enrol(sub *subscription) *ending {
 	s.table.Lock()
 	s.subscriptions[sub.key()] = sub
+	if sub.pattern {
+		s.patterns++
+	}
 	bad := s.reviewed(sub)
 	s.table.Unlock()
 	if bad != nil {
@@ -129,6 +132,9 @@ func (s *session) strike(sub *subscription) {
 	s.table.Lock()
 	delete(s.subscriptions, sub.key())
 	s.table.Unlock()
+	if sub.pattern {
+		s.patterns--
+	}
 }
 
 // reviewed decides on a subscription by what the session may do now. s.table is held, so that the

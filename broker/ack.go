@@ -139,7 +139,11 @@ func (s *session) released(c claim) {
 		return
 	}
 	s.unacked.Add(-int64(len(c.hs)))
-	c.sub.queue.freed(c.sub, len(c.hs))
+	bytes := int64(0)
+	for _, h := range c.hs {
+		bytes += int64(h.d.Message().Size())
+	}
+	c.sub.queue.freed(c.sub, len(c.hs), bytes)
 	s.unstall()
 }
 

@@ -58,6 +58,9 @@ type Principal struct {
 	Via string
 	// Claims are those claims of a token that the Authenticator was told to keep; mostly nil.
 	Claims map[string][]string
+	// Limits replace those for everyone in this user's sessions, where they are not zero, as they
+	// are when the session begins; Connections is how many sessions the user may have. Nil: none does.
+	Limits *Limits
 	// Proof belongs to the Authenticator: it knows by it, in Revalidate, whether what was proved
 	// at login still holds. It is no secret.
 	Proof uint64

@@ -53,6 +53,7 @@ type Broker struct {
 	ids       *idSource
 	topics    *topics
 	wheel     *wheel
+	names     store.Names // of all engines' queues
 	durables  durables
 	expiry    expiry
 	contexts  contexts
@@ -69,7 +70,10 @@ type Broker struct {
 	reload sync.Mutex             // one Reload at a time; taken before all other locks
 
 	// Counters.
+	census      *census
 	refusals    tally
+	refusing    atomic.Int64 // connections that are being told why they may not be there
+	refusedAt   atomic.Int64 // when one was last logged, Unix seconds
 	deadLetters atomic.Uint64
 	logins      loginCounts
 	connects    atomic.Uint64
@@ -92,6 +96,7 @@ func New(o Options) (*Broker, error) {
 		version:  o.Version,
 		started:  time.Now(),
 		ids:      newIDSource(),
+		census:   newCensus(),
 		refusals: newTally(),
 		topics:   newTopics(),
 		wheel:    newWheel(),
@@ -106,6 +111,12 @@ func New(o Options) (*Broker, error) {
 	}
 	b.transient = memory.New(memory.Options{MaxBytes: transientBytes})
 	b.private = memory.New(memory.Options{MaxBytes: privateBytes})
+	b.names.Exempt = exempt
+	for _, e := range []store.Engine{b.engine, b.transient, b.private} {
+		if n, ok := e.(store.Namer); ok {
+			n.CountNames(&b.names)
+		}
+	}
 	if b.policies == nil {
 		b.policies = &Policies{ids: b.ids}
 	}
@@ -158,13 +169,14 @@ func (b *Broker) Serve(ctx context.Context, c Conn) {
 func (b *Broker) admit(s *session) *ending {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch {
-	case b.closing:
+	if b.closing {
 		return &ending{Reason: reasonShutdown, cause: ErrShutdown}
-	case len(b.sessions) >= s.limits.Connections:
-		return because(reasonConnections, "the broker serves %d connections, its limit", s.limits.Connections)
-	case b.pressure.refuses():
+	}
+	if b.pressure.refuses() {
 		return because(reasonMemory, "try again in a while")
+	}
+	if refused := b.census.enter(&s.counted, s.conn.Peer().Addr, s.limits, time.Now()); refused != nil {
+		return refused
 	}
 	b.sessions[s] = struct{}{}
 	b.wg.Add(1)
@@ -175,6 +187,7 @@ func (b *Broker) admit(s *session) *ending {
 func (b *Broker) dismiss(s *session) {
 	b.received.Add(s.received.Load())
 	b.delivered.Add(s.delivered.Load())
+	b.census.leave(&s.counted)
 	b.mu.Lock()
 	delete(b.sessions, s)
 	b.mu.Unlock()

@@ -35,12 +35,20 @@ func (s *session) handleConnect(f *stompframe.Frame) *ending {
 	if bad != nil {
 		return bad
 	}
+	own := p.Limits
 	s.version = v
 	s.become(p)
 	if bad := s.revalidate(); bad != nil {
 		return bad
 	}
 	p = s.principal.Load()
+	if own != nil {
+		s.limits = s.limits.of(own)
+		s.out.limit = s.limits.Outbox
+	}
+	if bad := s.b.census.name(&s.counted, p.Name, s.limits.ConnectionsPerUser); bad != nil {
+		return bad
+	}
 	s.clientID = f.Header.String("client-id")
 	s.acks.version = v
 	s.soft = f.Header.String("gudok-errors") == "soft"
@@ -106,7 +114,7 @@ func (s *session) authenticate(by *access, f *stompframe.Frame) (*Principal, *en
 			return nil, because(reasonLogin, "login or client-id %v", err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(s.b.ctx, s.limits.ConnectTime)
+	ctx, cancel := context.WithTimeout(s.b.ctx, s.within)
 	defer cancel()
 	p, err := by.auth.Authenticate(ctx, c)
 	if err != nil {

@@ -155,8 +155,9 @@ func durableOf(owner string) string { return durablePrefix + url.QueryEscape(own
 const maxDurables = 100_000
 
 // bind finds or makes the durable subscription behind a queue, for one more user; from its return
-// on the queue gets what is sent to the topic, and nobody can unbind it before the user leaves.
-func (b *Broker) bind(queue, owner string, p permit) *ending {
+// on the queue gets what is sent to the topic, and nobody can unbind it before the user leaves. An
+// owner may have most of them.
+func (b *Broker) bind(queue, owner string, p permit, most int) *ending {
 	destination, wild := p.name, p.wild
 	binder, ok := b.engine.(store.Binder)
 	if !ok {
@@ -165,7 +166,7 @@ func (b *Broker) bind(queue, owner string, p permit) *ending {
 	d := b.durables.settled(queue)
 	made := d == nil
 	if made {
-		if n := b.durables.count(owner); n >= b.bounds.Load().limits.Subscriptions || len(b.durables.byQueue) >= maxDurables {
+		if n := b.durables.count(owner); n >= most || len(b.durables.byQueue) >= maxDurables {
 			b.durables.mu.Unlock()
 			return because(reasonSubscriptions, "%s has %d durable subscriptions, the limit", quote(strings.TrimPrefix(owner, userOwner)), n)
 		}

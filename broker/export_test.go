@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"net"
 	"time"
 
 	"github.com/gudokmq/gudok/stompframe"
@@ -113,3 +114,28 @@ func (b *Broker) Sampler() func() {
 	b.pressure.end()
 	return b.sample
 }
+
+// Counted tells how many sessions the census counts in all, and of whom it counts any.
+func (b *Broker) Counted() (total int, byAddress, byUser map[string]int) {
+	b.census.mu.Lock()
+	defer b.census.mu.Unlock()
+	byAddress, byUser = map[string]int{}, map[string]int{}
+	for p, n := range b.census.byAddress {
+		byAddress[shown(p)] = n
+	}
+	for u, n := range b.census.byUser {
+		byUser[u] = n
+	}
+	return b.census.total, byAddress, byUser
+}
+
+// Place is place, for people.
+func Place(a net.Addr) string {
+	if p := place(a); p.IsValid() {
+		return shown(p)
+	}
+	return ""
+}
+
+// Names is how many queues are counted.
+func (b *Broker) Names() int { return b.names.Count() }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,8 +16,8 @@ type heartBeat struct {
 	every time.Duration // write at least this often; 0: never
 	limit time.Duration // silence that ends the session; 0: any
 
-	// Owned by the wheel's turn.
-	excused int64 // until then nobody was reading, Unix nanoseconds
+	// Written by the wheel's turn.
+	excused atomic.Int64 // until then nobody was reading, Unix nanoseconds
 }
 
 // agree settles the intervals of a session (STOMP 1.2, Heart-beating). cx and cy are the
@@ -60,13 +61,17 @@ func (s *session) startBeats(out, in time.Duration, grace int) {
 // calls it: beats is false while CONNECT has not come, room is for a heart-beat.
 func (s *session) ring(now time.Time, beats bool, room []byte) time.Duration {
 	if !beats {
-		s.end(because(reasonConnectTime, "the connection was open for %v", s.limits.ConnectTime))
+		s.end(because(reasonConnectTime, "the connection was open for %v", s.within))
+		return 0
+	}
+	if s.overdue(now) {
+		s.end(because(reasonTxTime, "it was open for %v, the limit", s.limits.TransactionTime))
 		return 0
 	}
 	h := &s.beat
 	if h.limit > 0 {
 		if s.busy.Load() {
-			h.excused = now.UnixNano() // the store or the client's own slowness holds the reader up
+			h.excused.Store(now.UnixNano()) // the store or the client's own slowness holds the reader up
 		}
 		if silent := now.Sub(s.heard()); silent >= h.limit {
 			s.end(because(reasonHeartBeat, "nothing came for %v", silent.Round(time.Millisecond)))
@@ -79,8 +84,24 @@ func (s *session) ring(now time.Time, beats bool, room []byte) time.Duration {
 	return s.nextBeat(now)
 }
 
+// overdue reports whether a transaction has been open for too long. It notes, where none is open, that
+// the wheel may look away.
+func (s *session) overdue(now time.Time) bool {
+	began := s.txOldest.Load()
+	if began == 0 {
+		s.txWatched.Store(false)
+		if began = s.txOldest.Load(); began == 0 {
+			return false
+		}
+		s.txWatched.Store(true) // one began meanwhile, and may not have seen that
+	}
+	return now.Sub(time.Unix(0, began)) >= s.limits.TransactionTime
+}
+
 // heard is when the client last said something, or could not be heard.
-func (s *session) heard() time.Time { return time.Unix(0, max(s.beat.excused, s.conn.LastRead())) }
+func (s *session) heard() time.Time {
+	return time.Unix(0, max(s.beat.excused.Load(), s.conn.LastRead()))
+}
 
 func (s *session) lastWrite() time.Time { return time.Unix(0, s.out.lastWrite.Load()) }
 
@@ -88,10 +109,12 @@ func (s *session) lastWrite() time.Time { return time.Unix(0, s.out.lastWrite.Lo
 var beat = []byte("\n")
 
 // nextBeat is how long it takes until something may be due: the next beat, early by up to a tenth
-// so that sessions which connected together do not beat together, or the end of the client's grace.
+// so that sessions which connected together do not beat together, the end of the client's grace, or
+// of the time of a transaction; 0: nothing will be.
 func (s *session) nextBeat(now time.Time) time.Duration {
 	h := &s.beat
-	sleep := time.Duration(1<<63 - 1)
+	const never = time.Duration(1<<63 - 1)
+	sleep := never
 	if h.every > 0 {
 		due := h.every - now.Sub(s.lastWrite())
 		if due <= h.every/5 {
@@ -101,6 +124,12 @@ func (s *session) nextBeat(now time.Time) time.Duration {
 	}
 	if h.limit > 0 {
 		sleep = min(sleep, h.limit-now.Sub(s.heard()))
+	}
+	if began := s.txOldest.Load(); began != 0 {
+		sleep = min(sleep, s.limits.TransactionTime-now.Sub(time.Unix(0, began)))
+	}
+	if sleep == never {
+		return 0
 	}
 	return max(sleep, time.Millisecond)
 }

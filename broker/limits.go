@@ -7,20 +7,31 @@ import (
 	"github.com/gudokmq/gudok/stompframe"
 )
 
-// Limits bound what one session may hold. A zero field means its default, given in brackets.
+// Limits bound what one session may hold, and how many there may be. A zero field means its default,
+// given in brackets.
 type Limits struct {
 	// Frame bounds each frame after CONNECT; before it the transport's own bounds hold.
 	Frame stompframe.Limits
-	// Subscriptions is how many a session may have at once [256].
+	// Subscriptions is how many a session may have at once [256], and how many durable ones a user.
 	Subscriptions int
+	// WildcardSubscriptions is how many of them may be to patterns [64].
+	WildcardSubscriptions int
 	// Unacked is how many queue messages a session may hold unacknowledged [1000]; it also caps
 	// the prefetch of a subscription.
 	Unacked int
+	// PrefetchBytes is what the messages may add up to, each its store.Message.Size, that one
+	// subscription holds unacknowledged [1 MiB]; but one message it may always have.
+	PrefetchBytes int64
 	// Transactions is how many may be open in a session at once [16].
 	Transactions int
+	// TransactionFrames is how many SEND, ACK and NACK all open transactions of a session may have
+	// [10000].
+	TransactionFrames int
 	// TransactionBytes is what the SENDs of all open transactions of a session may add up to
 	// [8 MiB].
 	TransactionBytes int64
+	// TransactionTime is how long a transaction may be open [5 min]; then the session ends.
+	TransactionTime time.Duration
 	// Outbox is how many bytes may wait to be written to a session [1 MiB]. A topic message that
 	// finds more waiting ends a slow session, unless fewer than four messages wait; deliveries
 	// from queues wait in their queue instead.
@@ -29,8 +40,20 @@ type Limits struct {
 	ConnectTime time.Duration
 	// SendTime is how long one write to a session may take [10 s].
 	SendTime time.Duration
-	// Connections is how many sessions there may be at once, on all transports together [10000].
+	// Queues is how many there may be that hold messages or have a consumer, temporary ones included
+	// [100000]. What dead letters and a store at its start bring is counted, but never refused; those
+	// of durable subscriptions are not counted.
+	Queues int
+	// Connections is how many sessions there may be at once, on all transports together [10000];
+	// in a Principal, how many of its user.
 	Connections int
+	// ConnectionsPerAddress is how many there may be of one IPv4 address or IPv6 /64 [any number].
+	ConnectionsPerAddress int
+	// ConnectionsPerUser is how many there may be of one user, from CONNECT on [any number].
+	ConnectionsPerUser int
+	// ConnectsPerSecond is how many connections may begin in a second, on all transports together
+	// [any number]; as many may begin at once.
+	ConnectsPerSecond int
 	// Outboxes is how many bytes may wait to be written to all sessions together [512 MiB]; when it is
 	// more, those for which most waits are closed first.
 	Outboxes int64
@@ -41,15 +64,47 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	setDefault(&l.Subscriptions, 256)
+	setDefault(&l.WildcardSubscriptions, 64)
 	setDefault(&l.Unacked, 1000)
+	setDefault(&l.PrefetchBytes, 1<<20)
 	setDefault(&l.Transactions, 16)
+	setDefault(&l.TransactionFrames, 10_000)
 	setDefault(&l.TransactionBytes, 8<<20)
+	setDefault(&l.TransactionTime, 5*time.Minute)
 	setDefault(&l.Outbox, 1<<20)
 	setDefault(&l.ConnectTime, 10*time.Second)
 	setDefault(&l.SendTime, 10*time.Second)
+	setDefault(&l.Queues, 100_000)
 	setDefault(&l.Connections, 10_000)
 	setDefault(&l.Outboxes, 512<<20)
 	return l
+}
+
+// of is l with what own, a user's limits, says of a session. What is not a session's stays.
+func (l Limits) of(own *Limits) *Limits {
+	replace(&l.Frame.HeaderLine, own.Frame.HeaderLine)
+	replace(&l.Frame.Headers, own.Frame.Headers)
+	replace(&l.Frame.HeaderBytes, own.Frame.HeaderBytes)
+	replace(&l.Frame.Body, own.Frame.Body)
+	replace(&l.Subscriptions, own.Subscriptions)
+	replace(&l.WildcardSubscriptions, own.WildcardSubscriptions)
+	replace(&l.Unacked, own.Unacked)
+	replace(&l.PrefetchBytes, own.PrefetchBytes)
+	replace(&l.Transactions, own.Transactions)
+	replace(&l.TransactionFrames, own.TransactionFrames)
+	replace(&l.TransactionBytes, own.TransactionBytes)
+	replace(&l.TransactionTime, own.TransactionTime)
+	replace(&l.Outbox, own.Outbox)
+	replace(&l.SendTime, own.SendTime)
+	replace(&l.ConnectionsPerUser, own.Connections)
+	return &l
+}
+
+func replace[T comparable](p *T, v T) {
+	var zero T
+	if v != zero {
+		*p = v
+	}
 }
 
 // HeartBeat is what the broker offers and accepts as heart-beats (STOMP 1.2, Heart-beating). The
@@ -90,6 +145,7 @@ func (b *Broker) SetLimits(l Limits, h HeartBeat) error {
 		return fmt.Errorf("heart-beat: minimum %v is above maximum %v", h.Min, h.Max)
 	}
 	b.bounds.Store(now)
+	b.names.Bound(now.limits.Queues)
 	return nil
 }
 

@@ -39,7 +39,7 @@ func (sub *subscription) enqueue(m *store.Message) {
 		sub.fresh.Add(min(0, waiting-n))
 	}
 	engine.Publish(&c, func(_ bool, err error) {
-		if err != nil && !errors.Is(err, store.ErrClosed) {
+		if err != nil && !sub.gone.Load() && !errors.Is(err, store.ErrClosed) {
 			// Full of others' messages: a gap is worse than an end.
 			sub.s.end(&ending{Reason: reasonSlow, abort: true, cause: err,
 				detail: "no room for what waits on " + quote(sub.destination)})

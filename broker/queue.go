@@ -99,6 +99,9 @@ func (q *queue) hand(d store.Delivery) (taken, denied bool) {
 		}
 		it := outItem{sub: sub, d: d}
 		if sub.mode != ackAuto {
+			if !sub.fits(d) {
+				continue
+			}
 			it.seq = sub.hold(d)
 			sub.s.unacked.Add(1)
 			if mutant.Is(mutant.AckAtDelivery) {
@@ -114,6 +117,7 @@ func (q *queue) hand(d store.Delivery) (taken, denied bool) {
 		}
 		if sub.mode != ackAuto {
 			sub.unacked = sub.unacked[:len(sub.unacked)-1]
+			sub.bytes -= int64(d.Message().Size())
 			sub.s.unacked.Add(-1)
 		}
 	}
@@ -133,6 +137,13 @@ func (sub *subscription) ready() bool {
 	// Say so first and look again: whoever makes room looks for stalled afterwards.
 	sub.s.stalled.Store(true)
 	return sub.s.hasRoom(sub.mode)
+}
+
+// fits reports whether a subscription may hold one more message of that size: any, if it holds none.
+// One that finds no room anywhere waits, and those behind it, until somebody has acknowledged enough.
+// q.mu is held.
+func (sub *subscription) fits(d store.Delivery) bool {
+	return sub.bytes == 0 || sub.bytes+int64(d.Message().Size()) <= sub.s.limits.PrefetchBytes
 }
 
 // refill hands out what is parked and grants the engine as much credit as the subscriptions have
@@ -168,7 +179,10 @@ func (q *queue) share() (c store.Consumer, want int, denied []store.Delivery) {
 		clear(q.parked[rest:])
 		q.parked = q.parked[:rest]
 	}
-	want = -q.granted - len(q.parked)
+	if len(q.parked) > 0 {
+		return nil, 0, denied // the first of them has to wait, and more would wait behind it
+	}
+	want = -q.granted
 	most := want + maxCredit
 	for i := 0; i < len(q.subs) && want < most; i++ { // the rest of many would not change it
 		if sub := q.subs[i]; sub.ready() {
@@ -183,10 +197,11 @@ func (q *queue) share() (c store.Consumer, want int, denied []store.Delivery) {
 	return q.consumer, want, denied
 }
 
-// freed tells that n messages of a subscription are settled.
-func (q *queue) freed(sub *subscription, n int) {
+// freed tells that n messages of a subscription are settled, of so many bytes if they had to be.
+func (q *queue) freed(sub *subscription, n int, bytes int64) {
 	q.mu.Lock()
 	sub.free += n
+	sub.bytes -= bytes
 	q.mu.Unlock()
 	q.refill()
 }

@@ -139,6 +139,8 @@ func (s *session) storeFailed(err error, receiptID string, r *receipt) {
 	switch {
 	case errors.Is(err, store.ErrFull):
 		e = because(reasonStoreFull, "%v", err)
+	case errors.Is(err, store.ErrQueues):
+		e = because(reasonQueues, "there are as many as there may be, limits.queues; what is sent to those goes on")
 	case errors.Is(err, store.ErrClosed):
 		e = &ending{Reason: reasonShutdown}
 	default:

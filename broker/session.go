@@ -23,12 +23,13 @@ type session struct {
 	// Static.
 	b      *Broker
 	conn   Conn
-	limits *Limits
 	id     string
 	out    outbox
 	acks   receipts
+	within time.Duration // the time to CONNECT
 
 	// Set once by CONNECT, before anything else of the session can be seen by others.
+	limits   *Limits // at first those for everyone
 	version  stompframe.Version
 	clientID string
 	soft     bool // refusals do not end the session
@@ -38,10 +39,13 @@ type session struct {
 	subscriptions map[string]*subscription
 
 	// Owned by the reader.
+	counted      counted
 	connected    bool
 	numbers      uint64 // subscriptions made so far
+	patterns     int    // subscriptions to patterns
 	transactions map[string]*transaction
 	txBytes      int64
+	txFrames     int
 	temps        map[string]*tempQueue
 	latest       *address                  // of the latest SEND: most name one destination again and again
 	silently     func(dup bool, err error) // storedSilently, made once
@@ -60,6 +64,8 @@ type session struct {
 	principal atomic.Pointer[Principal]       // nil before CONNECT
 	granted   atomic.Pointer[granted]         // what rights found last
 	busy      atomic.Bool                     // the reader is not reading: a frame is being handled
+	txOldest  atomic.Int64                    // when the oldest open transaction began, Unix nanoseconds; 0: none is
+	txWatched atomic.Bool                     // the wheel will look at txOldest
 	stalled   atomic.Bool                     // a queue waits for room in this session
 	unacked   atomic.Int64                    // queue messages held, over all subscriptions
 	consuming atomic.Pointer[[]*subscription] // those of queues; written by the reader
@@ -68,7 +74,8 @@ type session struct {
 }
 
 func newSession(b *Broker, c Conn) *session {
-	s := &session{b: b, conn: c, limits: &b.bounds.Load().limits, id: randomID(16)}
+	limits := &b.bounds.Load().limits
+	s := &session{b: b, conn: c, limits: limits, within: limits.ConnectTime, id: randomID(16)}
 	s.out.s, s.out.limit = s, s.limits.Outbox
 	s.acks.out = &s.out
 	return s
@@ -76,7 +83,7 @@ func newSession(b *Broker, c Conn) *session {
 
 // run is the session's life, on the goroutine that called Serve.
 func (s *session) run() {
-	s.b.wheel.wake(s, s.limits.ConnectTime, false)
+	s.b.wheel.wake(s, s.within, false)
 	s.conn.OnWait(s.settle)
 	var e *ending
 	if bad := s.guard(func() { e = s.read() }); bad != nil {
@@ -223,12 +230,24 @@ func (s *session) closeCode(e *ending) int {
 	return e.Code
 }
 
-// refuse ends a session that was not admitted.
+// maxRefusing bounds how many connections that were not admitted are waited for.
+const maxRefusing = 256
+
+// refuse ends a session that was not admitted, and logs one of them a second.
 func (s *session) refuse(e *ending) {
-	s.report(e)
+	if now := time.Now().Unix(); s.b.refusedAt.Swap(now) != now {
+		s.log(e)
+	}
+	s.b.refusals.count(e.Reason)
 	s.farewell(e)
 	s.out.drain(time.Second)
-	s.conn.Close(e.Code, e.Text, 0)
+	// A CONNECT left unread would turn the close into a reset, which can destroy the ERROR.
+	linger := time.Duration(0)
+	if s.b.refusing.Add(1) <= maxRefusing {
+		linger = lingerTime
+	}
+	s.conn.Close(e.Code, e.Text, linger)
+	s.b.refusing.Add(-1)
 }
 
 // waitReceipts waits until what the client had a receipt promised for is done, so that a session
@@ -282,10 +301,14 @@ func (s *session) sendError(e *ending, fatal bool) {
 	s.out.putFrame(append(b, 0))
 }
 
-// report counts and logs how a session ended: its end is an event for people only if it was not
-// asked for.
+// report counts and logs how a session ended.
 func (s *session) report(e *ending) {
 	s.b.refusals.count(e.Reason)
+	s.log(e)
+}
+
+// log logs how a session ended: that is an event for people only if it was not asked for.
+func (s *session) log(e *ending) {
 	level := slog.LevelInfo
 	switch e.Reason {
 	case reasonDisconnect, reasonShutdown:
@@ -403,7 +426,7 @@ func (s *session) written(batch []outItem) {
 			continue
 		}
 		if it.sub != sub && sub != nil {
-			sub.queue.freed(sub, freed)
+			sub.queue.freed(sub, freed, 0)
 			freed = 0
 		}
 		sub = it.sub
@@ -411,7 +434,7 @@ func (s *session) written(batch []outItem) {
 		it.d.Ack(nil)
 	}
 	if sub != nil {
-		sub.queue.freed(sub, freed)
+		sub.queue.freed(sub, freed, 0)
 	}
 	s.delivered.Add(messages)
 	s.unstall()

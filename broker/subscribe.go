@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
 	"github.com/go-stomp/stomp/v3/frame"
 	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store"
 )
 
 // Prefetch where a SUBSCRIBE does not say: how many messages a subscription may hold.
@@ -31,6 +33,10 @@ func (s *session) handleSubscribe(f *stompframe.Frame) *ending {
 	if len(s.subscriptions) >= s.limits.Subscriptions {
 		s.b.durables.leave(sub.durable)
 		return because(reasonSubscriptions, "this session has %d subscriptions, its limit", s.limits.Subscriptions)
+	}
+	if sub.pattern && s.patterns >= s.limits.WildcardSubscriptions {
+		s.b.durables.leave(sub.durable)
+		return because(reasonWildcards, "this session has %d subscriptions to patterns, its limit", s.patterns)
 	}
 	s.dropImplicit(sub.id) // two subscriptions of one name could not be told apart
 	s.numbers++
@@ -182,7 +188,7 @@ func (s *session) routeDurable(sub *subscription, p permit, name string) *ending
 	if bad != nil {
 		return bad
 	}
-	if bad := s.b.bind(queue, s.owner(), p); bad != nil {
+	if bad := s.b.bind(queue, s.owner(), p, s.limits.Subscriptions); bad != nil {
 		return bad
 	}
 	sub.route, sub.queued, sub.durable, sub.wild = queue, true, queue, false
@@ -200,6 +206,9 @@ func (s *session) consume(sub *subscription, receiptID string) *ending {
 	if err := s.b.join(sub); err != nil {
 		s.strike(sub)
 		s.b.durables.leave(sub.durable)
+		if errors.Is(err, store.ErrQueues) {
+			return because(reasonQueues, "there are as many as there may be, limits.queues, and %s is not one of them", quote(sub.destination))
+		}
 		return because(reasonStore, "consume %s: %v", quote(sub.destination), err)
 	}
 	s.noteConsuming()
@@ -210,7 +219,7 @@ func (s *session) consume(sub *subscription, receiptID string) *ending {
 		s.out.putHeld(receiptFrame(s.version, receiptID)) // read, it is true: the subscription has its turn
 		defer s.out.release()
 	}
-	sub.queue.freed(sub, sub.prefetch)
+	sub.queue.freed(sub, sub.prefetch, 0)
 	return nil
 }
 

@@ -58,7 +58,8 @@ type subscription struct {
 	fresh atomic.Int64
 
 	// Guarded by queue.mu.
-	free    int // how many more messages it may hold
+	free    int   // how many more messages it may hold
+	bytes   int64 // what those add up to that it holds unacknowledged
 	seq     uint64
 	unacked []held // in the order of seq; settled ones are nil until they are cut off
 	settled int    // nils in unacked
@@ -112,6 +113,7 @@ func (sub *subscription) appendAckID(dst []byte, seq uint64) []byte {
 // hold notes a delivery that must be acknowledged and gives it its number. queue.mu is held.
 func (sub *subscription) hold(d store.Delivery) uint64 {
 	sub.seq++
+	sub.bytes += int64(d.Message().Size())
 	sub.unacked = append(sub.unacked, held{seq: sub.seq, d: d})
 	return sub.seq
 }

@@ -1,5 +1,13 @@
 package broker
 
+import "strings"
+
+// exempt tells which queues are not counted as such: the broker's own, and those of durable
+// subscriptions, which have a limit of their own and must take what comes.
+func exempt(queue string) bool {
+	return queue == delayedQueue || strings.HasPrefix(queue, durablePrefix)
+}
+
 // queueTarget is where a permitted SEND to a queue goes. simp tells that the frame is Spring's, about a
 // user's destination: such a queue lives in memory and vanishes with its consumer, unless it
 // exists as an ordinary one.

@@ -17,7 +17,8 @@ var catalogue = []*Reason{
 	reasonUnknownCommand, reasonMissingHeader, reasonBadHeader, reasonDestination, reasonPrefix,
 	reasonForbidden, reasonUnsupported, reasonDuplicateID, reasonNoSubscription, reasonDuplicateTx,
 	reasonNoTx, reasonTxLimit, reasonTxBytes, reasonSubscriptions, reasonStoreFull, reasonStore,
-	reasonInternal, reasonConnections, reasonMemory, reasonSlow,
+	reasonInternal, reasonConnections, reasonMemory, reasonAddress, reasonUser, reasonConnects, reasonTxFrames,
+	reasonTxTime, reasonWildcards, reasonQueues, reasonSlow,
 }
 
 // Refusal is how often something was refused for one reason since the start: a frame, a connection

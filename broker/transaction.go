@@ -2,6 +2,7 @@ package broker
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/go-stomp/stomp/v3/frame"
 	"github.com/gudokmq/gudok/stompframe"
@@ -14,7 +15,10 @@ type transaction struct {
 	sends []send
 	acks  []claim
 	nacks []nack
-	bytes int64
+
+	bytes  int64
+	frames int
+	began  int64 // Unix nanoseconds
 }
 
 type send struct {
@@ -43,9 +47,62 @@ func (s *session) handleBegin(f *stompframe.Frame) *ending {
 	if s.transactions == nil {
 		s.transactions = make(map[string]*transaction)
 	}
-	s.transactions[string(id)] = new(transaction)
+	now := time.Now()
+	s.transactions[string(id)] = &transaction{began: now.UnixNano()}
+	s.watch(now)
 	s.confirm(f)
 	return nil
+}
+
+// watch has the wheel look at the session before its oldest transaction has been open for too long.
+// now is when one has begun.
+func (s *session) watch(now time.Time) {
+	if s.txOldest.Load() != 0 {
+		return
+	}
+	s.txOldest.Store(now.UnixNano())
+	// Most transactions end long before the wheel looks, and the next ones need not wake it.
+	if s.txWatched.Swap(true) {
+		return
+	}
+	first := s.limits.TransactionTime
+	if h := &s.beat; h.every > 0 { // its alarm is replaced
+		first = min(first, h.every/5)
+	} else if h.limit > 0 {
+		first = min(first, h.limit)
+	}
+	s.b.wheel.wake(s, first, true)
+}
+
+// tooMany refuses one more frame in a transaction, if there are as many as there may be.
+func (s *session) tooMany() *ending {
+	if s.txFrames >= s.limits.TransactionFrames {
+		return because(reasonTxFrames, "the open transactions of this session have %d SEND, ACK and NACK, the limit", s.txFrames)
+	}
+	return nil
+}
+
+// count notes one more frame in an open transaction.
+func (s *session) count(tx *transaction) {
+	tx.frames++
+	s.txFrames++
+}
+
+// closed takes a transaction out of the open ones.
+func (s *session) closed(id string, tx *transaction) {
+	delete(s.transactions, id)
+	s.txBytes -= tx.bytes
+	s.txFrames -= tx.frames
+	if tx.began != s.txOldest.Load() {
+		return
+	}
+	oldest := int64(0)
+	for _, tx := range s.transactions {
+		if oldest == 0 || tx.began < oldest {
+			oldest = tx.began
+		}
+	}
+	s.txOldest.Store(oldest)
 }
 
 // open finds the open transaction that a frame names.
@@ -64,8 +121,7 @@ func (s *session) finished(f *stompframe.Frame) (*transaction, *ending) {
 	}
 	tx, bad := s.open(string(id))
 	if bad == nil {
-		delete(s.transactions, string(id))
-		s.txBytes -= tx.bytes
+		s.closed(string(id), tx)
 	}
 	return tx, bad
 }
@@ -81,6 +137,10 @@ func (s *session) sendLater(id string, p permit, t target, m *store.Message) *en
 		return because(reasonTxBytes, "the open transactions of this session would hold %d bytes, the limit is %d",
 			s.txBytes+size, s.limits.TransactionBytes)
 	}
+	if bad := s.tooMany(); bad != nil {
+		return bad
+	}
+	s.count(tx)
 	tx.sends = append(tx.sends, send{p, t, m})
 	tx.bytes += size
 	s.txBytes += size
@@ -94,10 +154,14 @@ func (s *session) settleLater(id string, f *stompframe.Frame, how settlement) *e
 	if bad != nil {
 		return bad
 	}
+	if bad := s.tooMany(); bad != nil {
+		return bad
+	}
 	c, bad := s.claimed(f)
 	if bad != nil {
 		return bad
 	}
+	s.count(tx)
 	switch {
 	case len(c.hs) == 0:
 	case how.nack:

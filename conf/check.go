@@ -252,15 +252,25 @@ func (c *Config) checkHeartBeat() *Error {
 const leastMemory Size = 16 << 20
 
 func (c *Config) checkLimits() *Error {
-	if l := c.Limits; l.HeaderLine > l.HeaderBytes {
-		key, value, word, other, bound := "limits.header_line", l.HeaderLine, "more", "limits.header_bytes", l.HeaderBytes
-		if c.where[key] == "" {
-			key, value, word, other, bound = "limits.header_bytes", l.HeaderBytes, "less", "limits.header_line", l.HeaderLine
-		}
-		return c.fault(key, fmt.Sprintf("%s is %s than %s, which is %s", quote(value.String()), word, other, bound))
-	}
-	if m := c.Limits.Memory; m != 0 && m < leastMemory {
+	l := c.Limits
+	if m := l.Memory; m != 0 && m < leastMemory {
 		return c.fault("limits.memory", fmt.Sprintf("%s is less than the broker itself needs (write 0 or a value from %s)", quote(m.String()), leastMemory))
 	}
-	return nil
+	return c.checkLines("limits", l.HeaderLine, l.HeaderBytes)
+}
+
+// checkLines refuses a header line that is longer than all of them may be together.
+func (c *Config) checkLines(group string, line, all Size) *Error {
+	if line <= all {
+		return nil
+	}
+	key, value, word, other, bound := group+".header_line", line, "more", "header_bytes", all
+	if c.where[key] == "" {
+		key, value, word, other, bound = group+".header_bytes", all, "less", "header_line", line
+	}
+	where := group
+	if c.where[group+"."+other] == "" {
+		where = "limits"
+	}
+	return c.fault(key, fmt.Sprintf("%s is %s than %s, which is %s", quote(value.String()), word, where+"."+other, bound))
 }

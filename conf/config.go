@@ -142,28 +142,42 @@ type HeartBeat struct {
 	Grace int `yaml:"grace" min:"1" max:"100"`
 }
 
-// Limits bound what a client may make the broker hold or wait for. Nothing is unlimited.
+// Limits bound what a client may make the broker hold or wait for. Nothing is unlimited that a
+// client could make grow.
 type Limits struct {
 	// Of one frame: a header line, the number of header lines, all of them, the body.
 	HeaderLine  Size `yaml:"header_line" min:"256B" max:"1MiB"`
 	Headers     int  `yaml:"headers" min:"8" max:"10000"`
 	HeaderBytes Size `yaml:"header_bytes" min:"256B" max:"16MiB"`
-	Body        Size `yaml:"body" min:"1B" max:"1GiB"`
+	Body        Size `yaml:"body" min:"1B" max:"64MiB"`
 	// BeforeConnect is what one connection may send before it has logged in.
 	BeforeConnect Size `yaml:"before_connect" min:"256B" max:"1MiB"`
 	// ConnectTime is how long it may take until CONNECT, FrameTime how long one frame may take.
 	ConnectTime Duration `yaml:"connect_time" min:"100ms" max:"10m"`
 	FrameTime   Duration `yaml:"frame_time" min:"100ms" max:"1h"`
-	// Of one session: subscriptions, unacknowledged messages, open transactions and their bytes,
-	// bytes that wait to be written, and how long one write may take.
-	Subscriptions    int      `yaml:"subscriptions" min:"1" max:"1000000"`
-	Unacked          int      `yaml:"unacked" min:"1" max:"10000000"`
-	Transactions     int      `yaml:"transactions" min:"1" max:"10000"`
-	TransactionBytes Size     `yaml:"transaction_bytes" min:"1KiB" max:"16GiB"`
-	Outbox           Size     `yaml:"outbox" min:"1KiB" max:"16GiB"`
-	SendTime         Duration `yaml:"send_time" min:"100ms" max:"10m"`
-	// Connections is how many there may be, all listeners together.
-	Connections int `yaml:"connections" min:"1" max:"10000000"`
+	// Of one session: subscriptions, those to patterns, unacknowledged messages.
+	Subscriptions         int `yaml:"subscriptions" min:"1" max:"1000000"`
+	WildcardSubscriptions int `yaml:"wildcard_subscriptions" min:"1" max:"1000000"`
+	Unacked               int `yaml:"unacked" min:"1" max:"10000000"`
+	// PrefetchBytes is what one subscription holds unacknowledged, but always one message.
+	PrefetchBytes Size `yaml:"prefetch_bytes" min:"1B" max:"16GiB"`
+	// Of one session: open transactions, the frames and bytes in them, and how long one may be open.
+	Transactions      int      `yaml:"transactions" min:"1" max:"10000"`
+	TransactionFrames int      `yaml:"transaction_frames" min:"1" max:"10000000"`
+	TransactionBytes  Size     `yaml:"transaction_bytes" min:"1KiB" max:"16GiB"`
+	TransactionTime   Duration `yaml:"transaction_time" min:"100ms" max:"24h"`
+	// Of one session: bytes that wait to be written, and how long one write may take.
+	Outbox   Size     `yaml:"outbox" min:"1KiB" max:"16GiB"`
+	SendTime Duration `yaml:"send_time" min:"100ms" max:"10m"`
+	// Queues is how many there may be that hold messages or have a consumer.
+	Queues int `yaml:"queues" min:"1" max:"10000000"`
+	// Connections is how many there may be, all listeners together; of one address and one user as
+	// many as they like if that is 0.
+	Connections           int `yaml:"connections" min:"1" max:"10000000"`
+	ConnectionsPerAddress int `yaml:"connections_per_address" min:"0" max:"10000000"`
+	ConnectionsPerUser    int `yaml:"connections_per_user" min:"0" max:"10000000"`
+	// ConnectsPerSecond is how many may begin in a second, all listeners together; 0 for any number.
+	ConnectsPerSecond int `yaml:"connects_per_second" min:"0" max:"1000000"`
 	// Memory is how much the process may use before it refuses connections, holds up publishers and
 	// closes sessions for which much waits; 0 means GOMEMLIMIT, or else 60 % of what the cgroup, or the
 	// machine, has.
@@ -175,13 +189,35 @@ type Limits struct {
 	FailedLogins int `yaml:"failed_logins" min:"0" max:"1000000"`
 }
 
+// UserLimits replace what Limits say of a session in those of one user; 0 replaces nothing.
+type UserLimits struct {
+	HeaderLine            Size     `yaml:"header_line" min:"256B" max:"1MiB"`
+	Headers               int      `yaml:"headers" min:"8" max:"10000"`
+	HeaderBytes           Size     `yaml:"header_bytes" min:"256B" max:"16MiB"`
+	Body                  Size     `yaml:"body" min:"1B" max:"64MiB"`
+	Subscriptions         int      `yaml:"subscriptions" min:"1" max:"1000000"`
+	WildcardSubscriptions int      `yaml:"wildcard_subscriptions" min:"1" max:"1000000"`
+	Unacked               int      `yaml:"unacked" min:"1" max:"10000000"`
+	PrefetchBytes         Size     `yaml:"prefetch_bytes" min:"1B" max:"16GiB"`
+	Transactions          int      `yaml:"transactions" min:"1" max:"10000"`
+	TransactionFrames     int      `yaml:"transaction_frames" min:"1" max:"10000000"`
+	TransactionBytes      Size     `yaml:"transaction_bytes" min:"1KiB" max:"16GiB"`
+	TransactionTime       Duration `yaml:"transaction_time" min:"100ms" max:"24h"`
+	Outbox                Size     `yaml:"outbox" min:"1KiB" max:"16GiB"`
+	SendTime              Duration `yaml:"send_time" min:"100ms" max:"10m"`
+	// Connections is how many the user may have.
+	Connections int `yaml:"connections" min:"1" max:"10000000"`
+}
+
 // User is someone who may log in.
 type User struct {
 	Name string `yaml:"name"`
 	// PasswordHash is a bcrypt hash or a PHC string of argon2id, as "broker passwd" prints it. Who
-	// logs in by certificate needs none.
+	// logs in by certificate needs none, nor who is here for his limits and proves it elsewhere.
 	PasswordHash string   `yaml:"password_hash" secret:"yes"`
 	Groups       []string `yaml:"groups"`
+	// Limits hold for this user instead of those for everyone.
+	Limits UserLimits `yaml:"limits"`
 }
 
 // JWT says which tokens are a login.
@@ -263,22 +299,27 @@ func Default() *Config {
 			Grace:   3,
 		},
 		Limits: Limits{
-			HeaderLine:       8 << 10,
-			Headers:          64,
-			HeaderBytes:      32 << 10,
-			Body:             1 << 20,
-			BeforeConnect:    16 << 10,
-			ConnectTime:      Duration(10 * time.Second),
-			FrameTime:        Duration(30 * time.Second),
-			Subscriptions:    256,
-			Unacked:          1000,
-			Transactions:     16,
-			TransactionBytes: 8 << 20,
-			Outbox:           1 << 20,
-			SendTime:         Duration(10 * time.Second),
-			Connections:      10000,
-			Outboxes:         512 << 20,
-			FailedLogins:     10,
+			HeaderLine:            8 << 10,
+			Headers:               64,
+			HeaderBytes:           32 << 10,
+			Body:                  1 << 20,
+			BeforeConnect:         16 << 10,
+			ConnectTime:           Duration(10 * time.Second),
+			FrameTime:             Duration(30 * time.Second),
+			Subscriptions:         256,
+			WildcardSubscriptions: 64,
+			Unacked:               1000,
+			PrefetchBytes:         1 << 20,
+			Transactions:          16,
+			TransactionFrames:     10_000,
+			TransactionBytes:      8 << 20,
+			TransactionTime:       Duration(5 * time.Minute),
+			Outbox:                1 << 20,
+			SendTime:              Duration(10 * time.Second),
+			Queues:                100_000,
+			Connections:           10_000,
+			Outboxes:              512 << 20,
+			FailedLogins:          10,
 		},
 		JWT: JWT{
 			Refresh:   Duration(15 * time.Minute),

@@ -70,13 +70,16 @@ admin: { listen: 127.0.0.1:15680, pprof: yes }
 store: { engine: memory, path: /var/lib/gudok, max_size: 2GiB, min_free: 0 }
 heartbeat: { send: 20s, receive: 0, min: 500ms, max: 1m, grace: 2 }
 limits: { header_line: 4KiB, headers: 32, header_bytes: 16 KiB, body: 64MiB, before_connect: 8KiB,
-  connect_time: 5s, frame_time: 1m, subscriptions: 1, unacked: 2, transactions: 3,
-  transaction_bytes: 1MiB, outbox: 512KiB, send_time: 1500ms, connections: 7, failed_logins: 3, memory: 2GiB, outboxes: 64MiB }
+  connect_time: 5s, frame_time: 1m, subscriptions: 1, wildcard_subscriptions: 4, unacked: 2, prefetch_bytes: 2MiB, transactions: 3,
+  transaction_frames: 5, transaction_bytes: 1MiB, transaction_time: 90s, outbox: 512KiB, send_time: 1500ms, queues: 6, connections: 7,
+  connections_per_address: 8, connections_per_user: 9, connects_per_second: 11, failed_logins: 3, memory: 2GiB, outboxes: 64MiB }
 users:
   - name: alice
     password_hash: `+hash+`
     groups: [admin, "on-call"]
-  - { name: 007, password_hash: "`+hash+`" }
+  - { name: 007, password_hash: "`+hash+`", limits: { header_line: 1KiB, headers: 9, header_bytes: 2KiB, body: 3KiB, subscriptions: 2,
+      wildcard_subscriptions: 1, unacked: 3, prefetch_bytes: 1B, transactions: 4, transaction_frames: 6, transaction_bytes: 4KiB,
+      transaction_time: 1m, outbox: 5KiB, send_time: 7s, connections: 10 } }
 policies:
   - { match: "/queue/orders.**", durable: no, ttl: 1h, expired: dead-letter, max_messages: 10, max_bytes: 1MiB, overflow: drop-oldest,
       redelivery: { limit: 3, delay: 1s, backoff: 2, max_delay: 1m }, dead_letter: /dlq/all }
@@ -95,13 +98,17 @@ watchdog: { warn: 5s, exit: 0 }
 	same(t, c.Store, conf.Store{Engine: "memory", Path: "/var/lib/gudok", MaxSize: 2 << 30})
 	same(t, c.HeartBeat, conf.HeartBeat{Send: seconds(20), Min: conf.Duration(500 * time.Millisecond), Max: seconds(60), Grace: 2})
 	same(t, c.Limits, conf.Limits{HeaderLine: 4 << 10, Headers: 32, HeaderBytes: 16 << 10, Body: 64 << 20, BeforeConnect: 8 << 10,
-		ConnectTime: seconds(5), FrameTime: seconds(60), Subscriptions: 1, Unacked: 2, Transactions: 3,
-		TransactionBytes: 1 << 20, Outbox: 512 << 10, SendTime: conf.Duration(1500 * time.Millisecond), Connections: 7, FailedLogins: 3,
-		Memory: 2 << 30, Outboxes: 64 << 20})
+		ConnectTime: seconds(5), FrameTime: seconds(60), Subscriptions: 1, WildcardSubscriptions: 4, Unacked: 2, PrefetchBytes: 2 << 20,
+		Transactions: 3, TransactionFrames: 5, TransactionBytes: 1 << 20, TransactionTime: seconds(90), Outbox: 512 << 10,
+		SendTime: conf.Duration(1500 * time.Millisecond), Queues: 6, Connections: 7, ConnectionsPerAddress: 8, ConnectionsPerUser: 9,
+		ConnectsPerSecond: 11, FailedLogins: 3, Memory: 2 << 30, Outboxes: 64 << 20})
 	same(t, c.Policies, []conf.Policy{{Match: "/queue/orders.**", Durable: "no", TTL: seconds(3600), Expired: "dead-letter",
 		MaxMessages: 10, MaxBytes: 1 << 20, Overflow: "drop-oldest", DeadLetter: "/dlq/all",
 		Redelivery: conf.Redelivery{Limit: 3, Delay: seconds(1), Backoff: 2, MaxDelay: seconds(60)}}})
-	same(t, c.Users, []conf.User{{Name: "alice", PasswordHash: hash, Groups: []string{"admin", "on-call"}}, {Name: "007", PasswordHash: hash}})
+	same(t, c.Users, []conf.User{{Name: "alice", PasswordHash: hash, Groups: []string{"admin", "on-call"}}, {Name: "007", PasswordHash: hash,
+		Limits: conf.UserLimits{HeaderLine: 1 << 10, Headers: 9, HeaderBytes: 2 << 10, Body: 3 << 10, Subscriptions: 2, WildcardSubscriptions: 1,
+			Unacked: 3, PrefetchBytes: 1, Transactions: 4, TransactionFrames: 6, TransactionBytes: 4 << 10, TransactionTime: seconds(60),
+			Outbox: 5 << 10, SendTime: seconds(7), Connections: 10}}})
 	same(t, c.Log, conf.Log{Level: "debug", Format: "json"})
 	same(t, c.Watchdog, conf.Watchdog{Warn: seconds(5)})
 	if got := c.Where("users[1].password_hash"); got != "gudok.yaml:24" {
@@ -121,23 +128,30 @@ func same[T any](t *testing.T, got, want T) {
 // faults are files and the one line that refuses each.
 var faults = map[string]string{
 	// units and kinds
-	"# size\n\nlimits:\n  body: 64XB\n":               `gudok.yaml:4: limits.body: "64XB" is not a size (write 64KiB, 1MiB)`,
-	"limits: {body: 65536}":                           `gudok.yaml:1: limits.body: "65536" is not a size (write 64KiB, 1MiB)`,
-	"limits: {body: 1.5MiB}":                          `gudok.yaml:1: limits.body: "1.5MiB" is not a size (write 64KiB, 1MiB)`,
-	"limits: {body: -1KiB}":                           `gudok.yaml:1: limits.body: "-1KiB" is not a size (write 64KiB, 1MiB)`,
-	"limits: {body: 64KB}":                            `gudok.yaml:1: limits.body: "64KB" is not a size (write 64KiB, 1MiB)`,
-	"limits: {body: 99999999999TiB}":                  `gudok.yaml:1: limits.body: "99999999999TiB" is not a size (write 64KiB, 1MiB)`,
-	"limits: {body: 0}":                               `gudok.yaml:1: limits.body: "0" is out of bounds (write a value between 1B and 1GiB)`,
-	"limits: {body: 2GiB}":                            `gudok.yaml:1: limits.body: "2GiB" is out of bounds (write a value between 1B and 1GiB)`,
-	"limits:\n  connect_time: 10":                     `gudok.yaml:2: limits.connect_time: "10" is not a duration (write 500ms, 10s, 5m)`,
-	"limits:\n  connect_time: -10s":                   `gudok.yaml:2: limits.connect_time: "-10s" is not a duration (write 500ms, 10s, 5m)`,
-	"limits:\n  connect_time: 0":                      `gudok.yaml:2: limits.connect_time: "0" is out of bounds (write a value between 100ms and 10m)`,
-	"heartbeat: {send: 2h}":                           `gudok.yaml:1: heartbeat.send: "2h" is out of bounds (write a value at most 1h)`,
-	"limits: {headers: many}":                         `gudok.yaml:1: limits.headers: "many" is not a whole number`,
-	"limits: {headers: -3}":                           `gudok.yaml:1: limits.headers: "-3" is out of bounds (write a value between 8 and 10000)`,
-	"limits: {headers: 1.5}":                          `gudok.yaml:1: limits.headers: "1.5" is not a whole number`,
-	"limits: {headers: [1]}":                          `gudok.yaml:1: limits.headers: is one value, not a list or a group`,
-	"limits: {headers: {a: 1}}":                       `gudok.yaml:1: limits.headers: is one value, not a list or a group`,
+	"# size\n\nlimits:\n  body: 64XB\n": `gudok.yaml:4: limits.body: "64XB" is not a size (write 64KiB, 1MiB)`,
+	"limits: {body: 65536}":             `gudok.yaml:1: limits.body: "65536" is not a size (write 64KiB, 1MiB)`,
+	"limits: {body: 1.5MiB}":            `gudok.yaml:1: limits.body: "1.5MiB" is not a size (write 64KiB, 1MiB)`,
+	"limits: {body: -1KiB}":             `gudok.yaml:1: limits.body: "-1KiB" is not a size (write 64KiB, 1MiB)`,
+	"limits: {body: 64KB}":              `gudok.yaml:1: limits.body: "64KB" is not a size (write 64KiB, 1MiB)`,
+	"limits: {body: 99999999999TiB}":    `gudok.yaml:1: limits.body: "99999999999TiB" is not a size (write 64KiB, 1MiB)`,
+	"limits: {body: 0}":                 `gudok.yaml:1: limits.body: "0" is out of bounds (write a value between 1B and 64MiB)`,
+	"limits: {body: 2GiB}":              `gudok.yaml:1: limits.body: "2GiB" is out of bounds (write a value between 1B and 64MiB)`,
+	"limits:\n  connect_time: 10":       `gudok.yaml:2: limits.connect_time: "10" is not a duration (write 500ms, 10s, 5m)`,
+	"limits:\n  connect_time: -10s":     `gudok.yaml:2: limits.connect_time: "-10s" is not a duration (write 500ms, 10s, 5m)`,
+	"limits:\n  connect_time: 0":        `gudok.yaml:2: limits.connect_time: "0" is out of bounds (write a value between 100ms and 10m)`,
+	"heartbeat: {send: 2h}":             `gudok.yaml:1: heartbeat.send: "2h" is out of bounds (write a value at most 1h)`,
+	"limits: {headers: many}":           `gudok.yaml:1: limits.headers: "many" is not a whole number`,
+	"limits: {headers: -3}":             `gudok.yaml:1: limits.headers: "-3" is out of bounds (write a value between 8 and 10000)`,
+	"limits: {headers: 1.5}":            `gudok.yaml:1: limits.headers: "1.5" is not a whole number`,
+	"limits: {headers: [1]}":            `gudok.yaml:1: limits.headers: is one value, not a list or a group`,
+	"limits: {headers: {a: 1}}":         `gudok.yaml:1: limits.headers: is one value, not a list or a group`,
+	"limits: {connections: 0}":          `gudok.yaml:1: limits.connections: "0" is out of bounds (write a value between 1 and 10000000)`,
+	"limits: {transaction_time: 25h}":   `gudok.yaml:1: limits.transaction_time: "25h" is out of bounds (write a value between 100ms and 24h)`,
+	"limits: {conections: 5}":           `gudok.yaml:1: limits.conections: no setting has this name (did you mean limits.connections?)`,
+	"users:\n- {name: a, password_hash: " + hash + ", limits: {connections: 0}}":     `gudok.yaml:2: users[0].limits.connections: "0" is out of bounds (write a value between 1 and 10000000)`,
+	"users:\n- {name: a, password_hash: " + hash + ", limits: {queues: 5}}":          `gudok.yaml:2: users[0].limits.queues: no setting has this name (here go body, connections, header_bytes, header_line, headers, outbox, prefetch_bytes, send_time, subscriptions, transaction_bytes, transaction_frames, transaction_time, transactions, unacked, wildcard_subscriptions)`,
+	"users:\n- {name: a, password_hash: " + hash + ", limits: {header_line: 64KiB}}": `gudok.yaml:2: users[0].limits.header_line: "64KiB" is more than limits.header_bytes, which is 32KiB`,
+	"users:\n- {name: a, password_hash: " + hash + ", limits: {header_bytes: 1KiB}}": `gudok.yaml:2: users[0].limits.header_bytes: "1KiB" is less than limits.header_line, which is 8KiB`,
 	"limits:\n  headers:\n":                           `gudok.yaml:2: limits.headers: has no value (write one, "" for none, or remove the line)`,
 	"limits: 5":                                       `gudok.yaml:1: limits: is a group of keys (write them indented below it)`,
 	"limits: []":                                      `gudok.yaml:1: limits: is a group of keys (write them indented below it)`,
@@ -317,6 +331,18 @@ func TestOpenWithUsersIsAllowed(t *testing.T) {
 	c, err := load(t, "http: {listen: \":0\"}\nusers: [{name: a, password_hash: "+hash+"}]")
 	if err != nil || c.HTTP.Listen != ":0" {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestLimitsOfUsersKnownElsewhere(t *testing.T) {
+	for more, ok := range map[string]bool{"": false, "auth: {http: {url: \"https://id.example.org/login\"}}\n": true,
+		"jwt: {issuer: x, audience: y, jwks_url: \"https://id.example.org/keys\"}\n": true} {
+		if _, err := load(t, more+"users: [{name: ann, limits: {connections: 3}}]\n"); (err == nil) != ok {
+			t.Errorf("%s: %v", more, err)
+		}
+		if _, err := load(t, more+"users: [{name: ann}]\n"); err == nil {
+			t.Errorf("%s: a user without anything is taken", more)
+		}
 	}
 }
 

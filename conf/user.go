@@ -23,8 +23,19 @@ func (c *Config) checkUsers() *Error {
 			return c.inUser(key, ".name", fmt.Sprintf("%s is the name of %s already (remove one)", quote(u.Name), index("users", first)))
 		}
 		seen[u.Name] = i
-		if u.PasswordHash == "" && c.Certificates() {
-			continue
+		line, all := u.Limits.HeaderLine, u.Limits.HeaderBytes
+		if line == 0 {
+			line = c.Limits.HeaderLine
+		}
+		if all == 0 {
+			all = c.Limits.HeaderBytes
+		}
+		if err := c.checkLines(key+".limits", line, all); err != nil {
+			return err
+		}
+		elsewhere := c.JWT.On() || c.Auth.HTTP.URL != ""
+		if u.PasswordHash == "" && (c.Certificates() || elsewhere && u.Limits != (UserLimits{})) {
+			continue // known for groups or limits; who it is is proved in another way
 		}
 		if u.PasswordHash == "" {
 			return c.inUser(key, ".password_hash", "is missing or empty (make one with: broker passwd)")

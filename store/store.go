@@ -20,6 +20,8 @@ var (
 	ErrClosed = errors.New("store is closed")
 	// ErrFull refuses a message because the queue or the whole store is at its limit.
 	ErrFull = errors.New("store is full")
+	// ErrQueues refuses what would make one queue too many; see [Names].
+	ErrQueues = errors.New("too many queues")
 	// ErrConsumed refuses a second [Engine.Consume] of one queue, and a Drop of a consumed one.
 	ErrConsumed = errors.New("queue has a consumer")
 )

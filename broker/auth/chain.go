@@ -17,7 +17,8 @@ import (
 // Options are the ways to log in. With none of them anyone gets in, with any login or none; with
 // any of them only who proves who he is, and, where Anonymous says so, who claims nothing at all.
 type Options struct {
-	// Users have a password each, or are known for their groups alone.
+	// Users have a password each, or are known for their groups and limits alone. Limits hold for the
+	// user of that name whatever proved it.
 	Users []User
 	// Tokens are JWTs; nil takes none.
 	Tokens *TokenOptions
@@ -188,6 +189,11 @@ func (c *Chain) Authenticate(ctx context.Context, given broker.Credentials) (*br
 	}
 	if x.named && given.Login != "" && given.Login != p.Name {
 		return nil, c.failed(addr, refusal("the login is not the user's who is proved"))
+	}
+	if l := s.users.limits(p.Name); l != nil && p.Limits != l { // who proved it in another way
+		limited := *p
+		limited.Limits = l
+		p = &limited
 	}
 	return p, nil
 }

@@ -18,6 +18,8 @@ type User struct {
 	// PasswordHash is as Hash makes it; empty for a user who has another way to log in.
 	PasswordHash string
 	Groups       []string
+	// Limits replace those for everyone in the user's sessions; see broker.Principal. Nil: none does.
+	Limits *broker.Limits
 }
 
 // Passwords is the broker.Authenticator of a list of users. It may be called from any goroutine;
@@ -154,6 +156,7 @@ func newPasswords(users []User, v *verifier) (*Passwords, error) {
 		entry := user{principal: &broker.Principal{
 			Name:   u.Name,
 			Groups: slices.Clone(u.Groups),
+			Limits: u.Limits,
 			Via:    broker.ViaPassword,
 			Proof:  maphash.String(seed, u.PasswordHash),
 		}}
@@ -264,6 +267,14 @@ func (p *Passwords) any() bool { return len(p.dummies) > 0 }
 func (p *Passwords) groups(name string) []string {
 	if u := p.users[name].principal; u != nil {
 		return u.Groups
+	}
+	return nil
+}
+
+// limits are those of a user, with or without a password; nil for none.
+func (p *Passwords) limits(name string) *broker.Limits {
+	if u := p.users[name].principal; u != nil {
+		return u.Limits
 	}
 	return nil
 }

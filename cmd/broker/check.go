@@ -10,7 +10,8 @@ import (
 
 const checkHelp = `Check a configuration: the file, what the GUDOK_ variables of the environment
 override, and the certificates it names. Prints "ok", after a warning for each rule
-that nobody can match; or one line that tells what to mend and where.
+that nobody can match and each limit that cannot be reached; or one line that tells
+what to mend and where.
 
 Usage: broker check -config FILE
 
@@ -31,7 +32,13 @@ func runCheck(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return f.fail(err)
 	}
-	for _, w := range warnings(c) {
+	all := warnings(c)
+	if files, err := raiseFileLimit(); err == nil {
+		if w := fileWarning(c, files); w != nil {
+			all = append(all, w)
+		}
+	}
+	for _, w := range all {
 		fmt.Fprintf(stderr, "warning: %s\n", oneLine(w.Error()))
 	}
 	fmt.Fprintln(stdout, "ok")

@@ -20,7 +20,7 @@ func loginOptions(c *conf.Config, log *slog.Logger) auth.Options {
 		o.FailedLogins = -1
 	}
 	for _, u := range c.Users {
-		o.Users = append(o.Users, auth.User{Name: u.Name, PasswordHash: u.PasswordHash, Groups: u.Groups})
+		o.Users = append(o.Users, auth.User{Name: u.Name, PasswordHash: u.PasswordHash, Groups: u.Groups, Limits: userLimits(u.Limits)})
 	}
 	if c.Certificates() {
 		o.Certificates = c.Auth.CertificateUser

@@ -105,17 +105,51 @@ func frameLimits(l conf.Limits) stompframe.Limits {
 // limits are those of sessions and of all together; memory is what limits.memory stands for.
 func limits(l conf.Limits, memory int64) broker.Limits {
 	return broker.Limits{
-		Frame:            frameLimits(l),
-		Subscriptions:    l.Subscriptions,
-		Unacked:          l.Unacked,
-		Transactions:     l.Transactions,
-		TransactionBytes: int64(l.TransactionBytes),
-		Outbox:           int64(l.Outbox),
-		ConnectTime:      time.Duration(l.ConnectTime),
-		SendTime:         time.Duration(l.SendTime),
-		Connections:      l.Connections,
-		Outboxes:         int64(l.Outboxes),
-		Memory:           memory,
+		Frame:                 frameLimits(l),
+		Subscriptions:         l.Subscriptions,
+		WildcardSubscriptions: l.WildcardSubscriptions,
+		Unacked:               l.Unacked,
+		PrefetchBytes:         int64(l.PrefetchBytes),
+		Transactions:          l.Transactions,
+		TransactionFrames:     l.TransactionFrames,
+		TransactionBytes:      int64(l.TransactionBytes),
+		TransactionTime:       time.Duration(l.TransactionTime),
+		Outbox:                int64(l.Outbox),
+		ConnectTime:           time.Duration(l.ConnectTime),
+		SendTime:              time.Duration(l.SendTime),
+		Queues:                l.Queues,
+		Connections:           l.Connections,
+		ConnectionsPerAddress: l.ConnectionsPerAddress,
+		ConnectionsPerUser:    l.ConnectionsPerUser,
+		ConnectsPerSecond:     l.ConnectsPerSecond,
+		Outboxes:              int64(l.Outboxes),
+		Memory:                memory,
+	}
+}
+
+// userLimits are those of one user, or nil for one without.
+func userLimits(l conf.UserLimits) *broker.Limits {
+	if l == (conf.UserLimits{}) {
+		return nil
+	}
+	return &broker.Limits{
+		Frame: stompframe.Limits{
+			HeaderLine:  int(l.HeaderLine),
+			Headers:     l.Headers,
+			HeaderBytes: int(l.HeaderBytes),
+			Body:        int(l.Body),
+		},
+		Subscriptions:         l.Subscriptions,
+		WildcardSubscriptions: l.WildcardSubscriptions,
+		Unacked:               l.Unacked,
+		PrefetchBytes:         int64(l.PrefetchBytes),
+		Transactions:          l.Transactions,
+		TransactionFrames:     l.TransactionFrames,
+		TransactionBytes:      int64(l.TransactionBytes),
+		TransactionTime:       time.Duration(l.TransactionTime),
+		Outbox:                int64(l.Outbox),
+		SendTime:              time.Duration(l.SendTime),
+		Connections:           l.Connections,
 	}
 }
 

@@ -126,14 +126,16 @@ func newLogger(l conf.Log, threshold *slog.LevelVar, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
+// ownFiles are those of the broker itself: listeners, standard streams, the store.
+const ownFiles = 64
+
 // warnOfFiles tells when connections will be refused for want of file descriptors, before it
 // happens.
 func warnOfFiles(log *slog.Logger, connections int) {
-	const own = 64 // listeners, standard streams, the store
 	files, err := raiseFileLimit()
 	if err != nil {
 		log.Warn("limit of open files could not be raised", "err", err)
-	} else if files < uint64(connections)+own {
+	} else if files < uint64(connections)+ownFiles {
 		log.Warn("fewer open files are allowed than connections", "files", files, "connections", connections,
 			"setting", "limits.connections, or ulimit -n")
 	}

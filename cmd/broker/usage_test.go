@@ -86,6 +86,33 @@ func TestCheck(t *testing.T) {
 		`broker serve: GUDOK_TCP_LISTEN: ":61613" is open to other machines, and nobody has to log in (set users, jwt or auth.http, or listen on 127.0.0.1:61613)`)
 }
 
+// A limit that another one makes pointless is warned of, one that was not set is not.
+func TestCheckLimits(t *testing.T) {
+	const user = "users:\n- {name: alice, password_hash: $2a$10$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234, limits: {connections: 5, wildcard_subscriptions: 9}}\n"
+	odd := write(t, "odd.yaml", user+"limits:\n  connections: 4\n  connections_per_address: 5\n  connections_per_user: 6\n"+
+		"  subscriptions: 8\n  wildcard_subscriptions: 9\n  body: 2MiB\n  transaction_bytes: 1MiB\n")
+	r := runProgram(t, "check", "-config", odd)
+	want := strings.ReplaceAll(`warning: odd.yaml:5: limits.connections_per_address: 5 can never be reached, because limits.connections is 4
+warning: odd.yaml:6: limits.connections_per_user: 6 can never be reached, because limits.connections is 4
+warning: odd.yaml:8: limits.wildcard_subscriptions: 9 can never be reached, because limits.subscriptions is 8
+warning: odd.yaml:10: limits.transaction_bytes: 1MiB has no room for one message of limits.body, which is 2MiB
+warning: odd.yaml:2: users[0].limits.connections: 5 can never be reached, because limits.connections is 4
+warning: odd.yaml:2: users[0].limits.wildcard_subscriptions: 9 can never be reached, because limits.subscriptions is 8
+`, "odd.yaml", odd)
+	if r.code != 0 || r.stdout != "ok\n" || r.stderr != want {
+		t.Errorf("exit %d, %s\n got %s\nwant %s", r.code, r.stdout, r.stderr, want)
+	}
+	many := write(t, "many.yaml", "limits: {connections: 10000000}\n")
+	if r := runProgram(t, "check", "-config", many); r.code != 0 || !strings.Contains(r.stderr, many+":1: limits.connections: 10000000 can never be reached here, because ") {
+		t.Errorf("%+v", r)
+	}
+	for _, sound := range []string{"limits: {subscriptions: 3}\n", "limits: {connections: 2, connections_per_user: 2}\n"} {
+		if r := runProgram(t, "check", "-config", write(t, "sound.yaml", sound)); r.code != 0 || r.stderr != "" {
+			t.Errorf("%s: %+v", sound, r)
+		}
+	}
+}
+
 // A rule that makes no sense is refused with its place; one that is for nobody is warned of.
 func TestCheckRules(t *testing.T) {
 	const user = "users:\n- {name: alice, groups: [staff], password_hash: $2a$10$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234}\n"

@@ -8,8 +8,11 @@ import (
 	"github.com/gudokmq/gudok/conf"
 )
 
-// warnings tells what is sound in a configuration and yet hardly meant: rules that are for nobody.
-func warnings(c *conf.Config) (all []error) {
+// warnings tells what is sound in a configuration and yet hardly meant.
+func warnings(c *conf.Config) []error { return append(limitWarnings(c), ruleWarnings(c)...) }
+
+// ruleWarnings tells of rules that are for nobody.
+func ruleWarnings(c *conf.Config) (all []error) {
 	if len(c.Rules) == 0 {
 		return nil
 	}
@@ -43,4 +46,42 @@ func warnings(c *conf.Config) (all []error) {
 		}
 	}
 	return all
+}
+
+// limitWarnings tells of limits that were set and can never be reached, because another comes first.
+func limitWarnings(c *conf.Config) (all []error) {
+	count := func(key string, n int, otherKey string, other int) {
+		if c.Where(key) != "" && n > other {
+			all = append(all, c.Refuse(key, fmt.Sprintf("%d can never be reached, because %s is %d", n, otherKey, other)))
+		}
+	}
+	l := c.Limits
+	count("limits.connections_per_address", l.ConnectionsPerAddress, "limits.connections", l.Connections)
+	count("limits.connections_per_user", l.ConnectionsPerUser, "limits.connections", l.Connections)
+	count("limits.wildcard_subscriptions", l.WildcardSubscriptions, "limits.subscriptions", l.Subscriptions)
+	if c.Where("limits.body") != "" || c.Where("limits.transaction_bytes") != "" {
+		if l.Body > l.TransactionBytes {
+			all = append(all, c.Refuse("limits.transaction_bytes",
+				fmt.Sprintf("%s has no room for one message of limits.body, which is %s", l.TransactionBytes, l.Body)))
+		}
+	}
+	for i, u := range c.Users {
+		key := fmt.Sprintf("users[%d].limits.", i)
+		count(key+"connections", u.Limits.Connections, "limits.connections", l.Connections)
+		most, mostKey := l.Subscriptions, "limits.subscriptions"
+		if n := u.Limits.Subscriptions; n > 0 {
+			most, mostKey = n, key+"subscriptions"
+		}
+		count(key+"wildcard_subscriptions", u.Limits.WildcardSubscriptions, mostKey, most)
+	}
+	return all
+}
+
+// fileWarning tells that fewer files may be open than connections were asked for, or nil.
+func fileWarning(c *conf.Config, files uint64) error {
+	if c.Where("limits.connections") == "" || files >= uint64(c.Limits.Connections)+ownFiles {
+		return nil
+	}
+	return c.Refuse("limits.connections",
+		fmt.Sprintf("%d can never be reached here, because %d files may be open (ulimit -n)", c.Limits.Connections, files))
 }

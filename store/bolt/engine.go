@@ -138,6 +138,9 @@ func (e *Engine) Close() error {
 	return e.err
 }
 
+// CountNames implements [store.Namer].
+func (e *Engine) CountNames(n *store.Names) { e.table.CountNames(n) }
+
 // Rebound implements [store.Rebounder].
 func (e *Engine) Rebound() { e.table.Rebound() }
 

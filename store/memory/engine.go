@@ -39,7 +39,11 @@ var (
 	_ store.Engine    = (*Engine)(nil)
 	_ store.Rebounder = (*Engine)(nil)
 	_ store.Gauger    = (*Engine)(nil)
+	_ store.Namer     = (*Engine)(nil)
 )
+
+// CountNames implements [store.Namer].
+func (e *Engine) CountNames(n *store.Names) { e.engine.(*queues.Table).CountNames(n) }
 
 // Rebound implements [store.Rebounder].
 func (e *Engine) Rebound() { e.engine.(*queues.Table).Rebound() }

@@ -120,6 +120,57 @@ var limitCases = []testCase{
 		}
 		s.wantContents(q, "m1", "m3")
 	}},
+	{name: "Limit/Names", run: func(s *suite) {
+		c, ok := s.e.(store.Namer)
+		if !ok {
+			s.Skip("this engine does not count its queues")
+		}
+		s.publish("there", "m1")
+		names := &store.Names{Exempt: func(q string) bool { return q == "free" }}
+		names.Bound(3)
+		c.CountNames(names)
+		s.publish("two", "m1")
+		k := s.take("three", 1)
+		count := func(want int) {
+			s.Helper()
+			s.eventually(fmt.Sprintf("%d queues are counted", want), func() bool { return names.Count() == want })
+		}
+		refused := func(err error) {
+			s.Helper()
+			if !errors.Is(err, store.ErrQueues) {
+				s.Errorf("a queue too many: %v", err)
+			}
+		}
+		count(3)
+		refused(s.tryPublish(message("four", "m1")))
+		_, err := s.e.Consume("four", func(store.Delivery) {})
+		refused(err)
+		s.publish("free", "m1") // is not counted
+		s.publish("two", "m2")
+		s.publish("three", "m1")
+		d := k.want("m1")[0]
+		refused(s.commit([]*store.Message{message("two", "m3"), message("four", "m1")}, d))
+		s.wantContents("two", "m1", "m2")
+		count(3)
+		s.ok("Move", func(done func(error)) { d.Move(message("grave", "m1"), done) })
+		count(4)
+		s.wantContents("grave", "m1")
+		s.ok("Drop", func(done func(error)) { s.e.Drop("two", done) })
+		count(3)
+		refused(s.tryPublish(message("four", "m1")))
+		s.ok("Drop", func(done func(error)) { s.e.Drop("grave", done) })
+		s.ok("Drop", func(done func(error)) { s.e.Drop("free", done) })
+		count(2)
+		if err := s.commit([]*store.Message{message("four", "m1"), message("four", "m2")}); err != nil {
+			s.Errorf("commit to one more: %v", err)
+		}
+		count(3)
+		refused(s.commit([]*store.Message{message("five", "m1")}))
+		names.Bound(0)
+		s.publish("five", "m1")
+		s.publish("six", "m1")
+		count(5)
+	}},
 	{name: "Limit/DropOldest", setup: Setup{Bounds: someBounds}, run: func(s *suite) {
 		s.publish("ring", "m1", "m2", "m3", "m4")
 		s.wantContents("ring", "m2", "m3", "m4")

@@ -48,4 +48,12 @@ var reasons = map[string]reason{
 	"tx limit":          {"too many transactions", 1008},
 	"tx bytes":          {"transaction too large", 1009},
 	"subscriptions":     {"too many subscriptions", 1008},
+	"wildcards":         {"too many wildcard subscriptions", 1008},
+	"tx frames":         {"too many frames in transactions", 1008},
+	"tx time":           {"transaction open for too long", 1008},
+	"queues":            {"too many queues", 1013},
+	"connections":       {"too many connections", 1013},
+	"address":           {"too many connections of one address", 1013},
+	"user":              {"too many connections of one user", 1013},
+	"connects":          {"too many connects", 1013},
 }

@@ -34,15 +34,15 @@ func (t *Table) Commit(ms []*store.Message, acks []store.Delivery, done func(err
 		}
 		ds[i] = d
 	}
-	t.commit(ms, ds, done)
+	t.commit(ms, ds, false, done)
 }
 
-// move is a Commit of one message and one delivery.
+// move is a Commit of one message and one delivery, to whatever queue.
 func (t *Table) move(m *store.Message, d *delivery, done func(error)) {
-	t.commit([]*store.Message{m}, []*delivery{d}, done)
+	t.commit([]*store.Message{m}, []*delivery{d}, true, done)
 }
 
-func (t *Table) commit(ms []*store.Message, ds []*delivery, done func(error)) {
+func (t *Table) commit(ms []*store.Message, ds []*delivery, forced bool, done func(error)) {
 	size := 0
 	for _, m := range ms {
 		if t.durable(m) {
@@ -55,7 +55,7 @@ func (t *Table) commit(ms []*store.Message, ds []*delivery, done func(error)) {
 			return
 		}
 	}
-	targets, locked, err := t.lockFor(ms, ds)
+	targets, locked, err := t.lockFor(ms, ds, forced)
 	if err != nil {
 		tell(done, err)
 		return
@@ -78,15 +78,20 @@ func (t *Table) commit(ms []*store.Message, ds []*delivery, done func(error)) {
 }
 
 // lockFor locks all queues that ms go to and ds came from, by ascending number. targets are the
-// queues of ms, alive; those of ds may be dead.
-func (t *Table) lockFor(ms []*store.Message, ds []*delivery) (targets, locked []*Queue, err error) {
+// queues of ms, alive; those of ds may be dead. forced makes queues that are too many.
+func (t *Table) lockFor(ms []*store.Message, ds []*delivery, forced bool) (targets, locked []*Queue, err error) {
 	targets = make([]*Queue, len(ms))
 	for {
 		locked = make([]*Queue, 0, len(ms)+len(ds))
 		for i, m := range ms {
-			if targets[i], err = t.lookup(m.Queue); err != nil {
-				return nil, nil, err // a queue made for nothing is swept by Close, the only cause
+			if targets[i], err = t.lookup(m.Queue, forced); err == nil {
+				continue
 			}
+			for _, q := range targets[:i] {
+				q.mu.Lock()
+				q.unlock() // one that was made for nothing vanishes
+			}
+			return nil, nil, err
 		}
 		locked = append(locked, targets...)
 		for _, d := range ds {

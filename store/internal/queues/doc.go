@@ -13,5 +13,6 @@
 // to the same queue after them waits behind them, so that the order holds.
 //
 // Locks, in this order: the queues' (several of them by ascending number), then one shard's, the
-// keeper's or the journal's. No two shards' at once. None is held while a callback runs.
+// keeper's or the journal's. No two shards' at once, but
+// for CountNames, which takes all. None is held while a callback runs.
 package queues

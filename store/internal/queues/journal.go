@@ -262,7 +262,7 @@ func (q *Queue) load(pos uint64, at Place) *store.Message {
 // Restore puts a message that a journal remembers back; before Start only. The entries of a queue
 // may come in any order of positions, cheaply where they ascend. false: its position is taken.
 func (t *Table) Restore(name string, e entry) {
-	q, err := t.open(name)
+	q, err := t.open(name, true)
 	if err != nil {
 		return // closed before it was started
 	}

@@ -43,6 +43,9 @@ type Table struct {
 	seed maphash.Seed
 	keep *keeper
 
+	// names counts the queues; replaced under all shards' locks, and never nil.
+	names *store.Names
+
 	closed    atomic.Bool
 	halted    atomic.Bool
 	bytes     atomic.Int64  // sum of Message.Size over all queues
@@ -80,7 +83,7 @@ func New(o Options) *Table {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	t := &Table{opts: o, seed: maphash.MakeSeed(), keep: newKeeper()}
+	t := &Table{opts: o, seed: maphash.MakeSeed(), keep: newKeeper(), names: new(store.Names)}
 	for i := range t.shards {
 		t.shards[i].queues = map[string]*Queue{}
 	}
@@ -123,10 +126,11 @@ func (t *Table) find(name string) *Queue {
 	return q
 }
 
-// open gives the queue of that name, locked; it makes one where there is none.
-func (t *Table) open(name string) (*Queue, error) {
+// open gives the queue of that name, locked; it makes one where there is none. forced makes it even
+// if that is one too many.
+func (t *Table) open(name string, forced bool) (*Queue, error) {
 	for {
-		q, err := t.lookup(name)
+		q, err := t.lookup(name, forced)
 		if err != nil {
 			return nil, err
 		}
@@ -139,7 +143,7 @@ func (t *Table) open(name string) (*Queue, error) {
 }
 
 // lookup is open without the lock: the queue may be dead.
-func (t *Table) lookup(name string) (*Queue, error) {
+func (t *Table) lookup(name string, forced bool) (*Queue, error) {
 	sh := t.shard(name)
 	sh.mu.RLock()
 	q := sh.queues[name]
@@ -153,6 +157,9 @@ func (t *Table) lookup(name string) (*Queue, error) {
 		return nil, store.ErrClosed
 	}
 	if q = sh.queues[name]; q == nil {
+		if !t.names.Take(name, forced) {
+			return nil, store.ErrQueues
+		}
 		q = &Queue{table: t, name: name, number: t.numbers.Add(1), place: -1}
 		q.setBounds()
 		sh.queues[name] = q
@@ -166,8 +173,22 @@ func (t *Table) forget(q *Queue) {
 	sh.mu.Lock()
 	if sh.queues[q.name] == q {
 		delete(sh.queues, q.name)
+		t.names.Give(q.name)
 	}
 	sh.mu.Unlock()
+}
+
+// CountNames implements [store.Namer].
+func (t *Table) CountNames(n *store.Names) {
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		for name := range sh.queues {
+			n.Take(name, true)
+		}
+	}
+	t.names = n
 }
 
 // take takes n bytes of the table's budget, or none.
@@ -195,7 +216,7 @@ func (t *Table) Publish(m *store.Message, done func(dup bool, err error)) {
 			return
 		}
 	}
-	q, err := t.open(m.Queue)
+	q, err := t.open(m.Queue, false)
 	if err != nil {
 		tellPublished(done, err)
 		return
@@ -218,7 +239,7 @@ func (t *Table) Consume(name string, deliver func(store.Delivery)) (store.Consum
 	if err := t.refusal(); err != nil {
 		return nil, err
 	}
-	q, err := t.open(name)
+	q, err := t.open(name, false)
 	if err != nil {
 		return nil, err
 	}
@@ -277,8 +298,9 @@ func (t *Table) Close() error {
 			sh := &t.shards[i]
 			sh.mu.Lock()
 			sh.closed = true
-			for _, q := range sh.queues {
+			for name, q := range sh.queues {
 				all = append(all, q)
+				t.names.Give(name)
 			}
 			clear(sh.queues)
 			sh.mu.Unlock()
