@@ -25,6 +25,9 @@ type Broker struct {
 	// WS is the address of the HTTP listener and Path the path of its WebSocket endpoint; TCP is
 	// the address of the STOMP listener. Empty where the broker printed none.
 	WS, Path, TCP string
+	// TLS is the address of the STOMP listener with TLS, where the configuration has one; TCP is the
+	// same if there is no other.
+	TLS string
 	// From is the local address that Dial connects from, such as 127.0.0.2; empty for any.
 	From string
 
@@ -43,6 +46,7 @@ type Broker struct {
 var (
 	wsLine  = regexp.MustCompile(`\bwss?://([^/\s]+)(/\S*)?`)
 	tcpLine = regexp.MustCompile(`\bstomp(?:\+ssl|s)?://([^/\s]+)`)
+	tlsLine = regexp.MustCompile(`\bstomp(?:\+ssl|s)://([^/\s]+)`)
 )
 
 // Options say how a broker is run; the zero value runs it as a newcomer would.
@@ -118,7 +122,7 @@ func TryStart(t testing.TB, config string, o Options) (*Broker, error) {
 	})
 
 	ready := make(chan struct{})
-	go b.readStdout(stdout, ready)
+	go b.readStdout(stdout, ready, strings.Contains(config, "tls_listen"))
 	select {
 	case <-ready:
 	case <-b.done:
@@ -196,8 +200,9 @@ func writeConfig(t testing.TB, config, dir string) string {
 	return file
 }
 
-// readStdout notes the addresses and keeps the rest; ready is closed when both are known.
-func (b *Broker) readStdout(r io.Reader, ready chan struct{}) {
+// readStdout notes the addresses and keeps the rest; ready is closed when all are known, with one for
+// TLS among them if there is one.
+func (b *Broker) readStdout(r io.Reader, ready chan struct{}, withTLS bool) {
 	s := bufio.NewScanner(r)
 	for s.Scan() {
 		line := s.Text()
@@ -214,7 +219,10 @@ func (b *Broker) readStdout(r io.Reader, ready chan struct{}) {
 		if m := tcpLine.FindStringSubmatch(line); m != nil && b.TCP == "" {
 			b.TCP = m[1]
 		}
-		if b.WS != "" && b.TCP != "" {
+		if m := tlsLine.FindStringSubmatch(line); m != nil && b.TLS == "" {
+			b.TLS = m[1]
+		}
+		if b.WS != "" && b.TCP != "" && (b.TLS != "" || !withTLS) {
 			close(ready)
 			ready = nil
 		}

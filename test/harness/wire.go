@@ -2,6 +2,7 @@ package harness
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -27,13 +28,25 @@ const (
 	WSFragmented Transport = "ws-fragmented" // each Send is one message of many fragments and a ping
 	WSPacked     Transport = "ws-packed"     // all Sends between two reads are one message
 	WSCompressed Transport = "ws-compressed" // each Send is some messages, most compressed, some in fragments
+
+	// The same over TLS, for a broker that has it; the certificate is not looked at.
+	TCPTLS  Transport = "tcp-tls"
+	WSSText Transport = "wss-text"
 )
 
-// Transports are all of them.
+// Transports are all that need no certificate.
 var Transports = []Transport{TCP, TCPBytewise, WSText, WSBinary, WSSplit, WSSplitText, WSFragmented, WSPacked, WSCompressed}
 
 // WebSocket tells whether it is one of the WebSocket transports.
-func (tr Transport) WebSocket() bool { return tr != TCP && tr != TCPBytewise }
+func (tr Transport) WebSocket() bool { return tr != TCP && tr != TCPBytewise && tr != TCPTLS }
+
+// secured puts TLS on a connection where the transport wants it.
+func (tr Transport) secured(conn net.Conn) net.Conn {
+	if tr != TCPTLS && tr != WSSText {
+		return conn
+	}
+	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) // it is made for the test
+}
 
 // Close is how the broker ended a connection: the close frame's code and reason, or zero on TCP.
 type Close struct {
@@ -260,7 +273,7 @@ func (b *Broker) Dial(t testing.TB, tr Transport, lines ...string) *Client {
 		if err != nil {
 			t.Fatalf("dial %s: %v", tr, err)
 		}
-		ws, err := handshake(conn, Upgrade(b.WS, b.Path, lines...))
+		ws, err := handshake(tr.secured(conn), Upgrade(b.WS, b.Path, lines...))
 		if err != nil {
 			t.Fatalf("dial %s: %v", tr, err)
 		}
@@ -275,11 +288,15 @@ func (b *Broker) Dial(t testing.TB, tr Transport, lines ...string) *Client {
 		c.WS = ws
 		c.wire = &wsWire{ws: ws, tr: tr, rnd: rand.New(rand.NewPCG(1, uint64(len(t.Name()))))}
 	} else {
-		conn, err := dialFrom(b.From, b.TCP)
+		addr := b.TCP
+		if tr == TCPTLS {
+			addr = b.TLS
+		}
+		conn, err := dialFrom(b.From, addr)
 		if err != nil {
 			t.Fatalf("dial %s: %v", tr, err)
 		}
-		c.wire = &tcpWire{conn: conn, bytewise: tr == TCPBytewise}
+		c.wire = &tcpWire{conn: tr.secured(conn), bytewise: tr == TCPBytewise}
 	}
 	t.Cleanup(c.wire.abort)
 	return c
