@@ -167,6 +167,7 @@ func (b *Broker) Serve(ctx context.Context, c Conn) {
 }
 
 func (b *Broker) admit(s *session) *ending {
+	from, now := place(s.conn.Peer().Addr), time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closing {
@@ -175,7 +176,7 @@ func (b *Broker) admit(s *session) *ending {
 	if b.pressure.refuses() {
 		return because(reasonMemory, "try again in a while")
 	}
-	if refused := b.census.enter(&s.counted, s.conn.Peer().Addr, s.limits, time.Now()); refused != nil {
+	if refused := b.census.enter(&s.counted, from, s.limits, now); refused != nil {
 		return refused
 	}
 	b.sessions[s] = struct{}{}

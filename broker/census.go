@@ -65,9 +65,8 @@ func shown(p netip.Prefix) string {
 	return p.String()
 }
 
-// enter counts a connection from an address, or tells why there may not be one more.
-func (c *census) enter(s *counted, from net.Addr, l *Limits, now time.Time) *ending {
-	p := place(from)
+// enter counts a connection from a place, or tells why there may not be one more.
+func (c *census) enter(s *counted, p netip.Prefix, l *Limits, now time.Time) *ending {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

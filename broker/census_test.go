@@ -36,27 +36,27 @@ func dialFrom(t testing.TB, b *broker.Broker, addr net.Addr) *client {
 	return c
 }
 
-// odd is an address that has no IP, or one that is no TCPAddr.
-type odd string
+// oddAddr is an address that has no IP, or one that is no TCPAddr.
+type oddAddr string
 
-func (odd) Network() string  { return "odd" }
-func (o odd) String() string { return string(o) }
+func (oddAddr) Network() string  { return "odd" }
+func (o oddAddr) String() string { return string(o) }
 
 func TestPlaces(t *testing.T) {
 	for addr, want := range map[net.Addr]string{
-		tcp("192.0.2.1"):                "192.0.2.1",
-		tcp("::ffff:192.0.2.1"):         "192.0.2.1",
-		tcp("2001:db8:1:2:3:4:5:6"):     "2001:db8:1:2::/64",
-		tcp("2001:db8:1:2::"):           "2001:db8:1:2::/64",
-		&net.TCPAddr{}:                  "",
-		odd("192.0.2.1:4"):              "192.0.2.1",
-		odd("[fe80::1:2:3:4%eth0]:4"):   "fe80::/64",
-		odd("192.0.2.1"):                "192.0.2.1",
-		odd("pipe"):                     "",
-		odd("@"):                        "",
-		&net.UnixAddr{Name: "/x"}:       "",
-		&net.IPAddr{IP: net.IPv6zero}:   "::/64",
-		&net.TCPAddr{IP: net.IPv4bcast}: "255.255.255.255",
+		tcp("192.0.2.1"):                  "192.0.2.1",
+		tcp("::ffff:192.0.2.1"):           "192.0.2.1",
+		tcp("2001:db8:1:2:3:4:5:6"):       "2001:db8:1:2::/64",
+		tcp("2001:db8:1:2::"):             "2001:db8:1:2::/64",
+		&net.TCPAddr{}:                    "",
+		oddAddr("192.0.2.1:4"):            "192.0.2.1",
+		oddAddr("[fe80::1:2:3:4%eth0]:4"): "fe80::/64",
+		oddAddr("192.0.2.1"):              "192.0.2.1",
+		oddAddr("pipe"):                   "",
+		oddAddr("@"):                      "",
+		&net.UnixAddr{Name: "/x"}:         "",
+		&net.IPAddr{IP: net.IPv6zero}:     "::/64",
+		&net.TCPAddr{IP: net.IPv4bcast}:   "255.255.255.255",
 	} {
 		if got := broker.Place(addr); got != want {
 			t.Errorf("%v: %q, want %q", addr, got, want)
