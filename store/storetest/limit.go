@@ -161,6 +161,8 @@ var limitCases = []testCase{
 		s.ok("Drop", func(done func(error)) { s.e.Drop("grave", done) })
 		s.ok("Drop", func(done func(error)) { s.e.Drop("free", done) })
 		count(2)
+		refused(s.commit([]*store.Message{message("four", "m1"), message("five", "m1")}))
+		count(2) // the first of them has left nothing
 		if err := s.commit([]*store.Message{message("four", "m1"), message("four", "m2")}); err != nil {
 			s.Errorf("commit to one more: %v", err)
 		}

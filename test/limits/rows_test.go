@@ -66,7 +66,6 @@ func handshake(lines func(n int) string) func(c *cell, n int) {
 
 // sessionRows are the rows of limits that a user can have, too.
 func sessionRows(login string, line, headers, headerBytes, body, subscriptions, wild, unacked, prefetch, transactions, txFrames, txBytes int) []row {
-	const connect = "CONNECT\naccept-version:1.2\n"
 	const head = "SEND\ndestination:/topic/m\nreceipt:r\n"
 	rows := []row{
 		{limit: "header_line", at: line, reason: "header line too long", code: 1009,
