@@ -11,15 +11,16 @@ import (
 )
 
 // Times, in milliseconds: one less and one more than the limit is well within it and never ending.
-// Early would be a fault; how late is the machine's affair.
+// Early would be a fault (of what is a second away at most: the broker's wheel may be a tenth of a
+// second early for more); how late is the machine's affair.
 var times = group{
 	name: "times",
 	config: func(t testing.TB) string {
-		return "limits: {connect_time: 1500ms, frame_time: 1s, transaction_time: 1s}\n" + users(t, "transaction_time: 500ms", "")
+		return "limits: {connect_time: 1s, frame_time: 500ms, transaction_time: 1s}\n" + users(t, "transaction_time: 500ms", "")
 	},
 	rows: []row{
-		{limit: "connect_time", at: 1500, reason: "no CONNECT in time", code: 1008, phases: []string{before, after}, run: runConnectTime},
-		{limit: "frame_time", at: 1000, reason: "frame not finished in time", code: 1008, phases: []string{before, after}, run: runFrameTime},
+		{limit: "connect_time", at: 1000, reason: "no CONNECT in time", code: 1008, phases: []string{before, after}, run: runConnectTime},
+		{limit: "frame_time", at: 500, reason: "frame not finished in time", code: 1008, phases: []string{before, after}, run: runFrameTime},
 		{limit: "transaction_time", at: 1000, reason: "transaction open for too long", code: 1008, phases: []string{within, after}, run: runTransactionTime},
 		{limit: "transaction_time", login: "ann", at: 500, reason: "transaction open for too long", code: 1008, phases: []string{within, after}, run: runTransactionTime},
 	},
