@@ -173,11 +173,12 @@ func (b *Broker) admit(s *session) *ending {
 	if b.closing {
 		return &ending{Reason: reasonShutdown, cause: ErrShutdown}
 	}
-	if b.pressure.refuses() {
-		return because(reasonMemory, "try again in a while")
-	}
 	if refused := b.census.enter(&s.counted, from, s.limits, now); refused != nil {
 		return refused
+	}
+	if b.pressure.refuses() {
+		b.census.leave(&s.counted)
+		return because(reasonMemory, "try again in a while")
 	}
 	b.sessions[s] = struct{}{}
 	b.wg.Add(1)

@@ -67,7 +67,7 @@ func TestV30OneAccounting(t *testing.T) {
 				c.Sendf("DISCONNECT\nreceipt:bye\n\n\x00")
 				c.Receipt("bye")
 				c.ExpectClose()
-				w := &world{Broker: b, page: pageClient(), sessions: 5}
+				w := &world{Broker: b, users: true, page: pageClient(), sessions: 5}
 				w.settled(t)
 				if _, refused := open(tr); refused {
 					t.Fatalf("nobody can take by %s the place of one who came by %s", tr, c.Transport)

@@ -30,6 +30,7 @@ import (
 type world struct {
 	*harness.Broker
 	secure     bool
+	users      bool // there are some: bob may see the page
 	transports []harness.Transport
 	page       *http.Client
 
@@ -54,7 +55,7 @@ func users(t testing.TB, ann, cat string) string {
 
 // newWorld starts a broker: one for TCP and WebSocket, or one for both over TLS.
 func newWorld(t *testing.T, config string, secure bool) *world {
-	w := &world{secure: secure, transports: []harness.Transport{harness.TCP, harness.WSText}, page: pageClient()}
+	w := &world{secure: secure, users: strings.Contains(config, "users:"), transports: []harness.Transport{harness.TCP, harness.WSText}, page: pageClient()}
 	tcp := harness.TCP
 	if secure {
 		cert, key := certificate(t)
@@ -115,7 +116,7 @@ func (w *world) honest(t *testing.T) {
 	w.sub.Message(body)
 }
 
-var sessionsOnPage = regexp.MustCompile(`<dt>sessions</dt><dd>(\d+)</dd>`)
+var sessionsOnPage = regexp.MustCompile(`<dt>sessions</dt><dd id="sessions">(\d+)</dd>`)
 
 // settled waits until only the honest clients' sessions are left.
 func (w *world) settled(t *testing.T) {
@@ -126,7 +127,14 @@ func (w *world) settled(t *testing.T) {
 	}
 	got := ""
 	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); {
-		r, err := w.page.Get(scheme + "://" + w.WS + "/")
+		ask, err := http.NewRequest("GET", scheme+"://"+w.WS+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.users {
+			ask.SetBasicAuth("bob", password)
+		}
+		r, err := w.page.Do(ask)
 		if err != nil {
 			t.Fatal(err)
 		}
