@@ -111,7 +111,7 @@ watchdog: { warn: 5s, exit: 0 }
 			Outbox: 5 << 10, SendTime: seconds(7), Connections: 10}}})
 	same(t, c.Log, conf.Log{Level: "debug", Format: "json"})
 	same(t, c.Watchdog, conf.Watchdog{Warn: seconds(5)})
-	if got := c.Where("users[1].password_hash"); got != "gudok.yaml:24" {
+	if got := c.Where("users[1].password_hash"); got != "gudok.yaml:25" {
 		t.Errorf("Where = %q", got)
 	}
 }
