@@ -166,6 +166,12 @@ func (b *Broker) Serve(ctx context.Context, c Conn) {
 	s.run()
 }
 
+// TurnAway tells who is at c that there are too many connections, and closes it. It is for a process that
+// can spare no file descriptor for c.
+func (b *Broker) TurnAway(c Conn) {
+	newSession(b, c).refuse(because(reasonConnections, "the broker has as many connections as its open files allow"))
+}
+
 func (b *Broker) admit(s *session) *ending {
 	from, now := place(s.conn.Peer().Addr), time.Now()
 	b.mu.Lock()

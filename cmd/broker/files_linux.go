@@ -1,6 +1,10 @@
 package main
 
-import "golang.org/x/sys/unix"
+import (
+	"math"
+
+	"golang.org/x/sys/unix"
+)
 
 // raiseFileLimit allows as many open files, and so connections, as the system lets the process
 // have, and tells how many that is.
@@ -16,4 +20,13 @@ func raiseFileLimit() (uint64, error) {
 		}
 	}
 	return l.Cur, nil
+}
+
+// fileLimit is how many files the process may have open, now: others can change that.
+func fileLimit() uint64 {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
+		return math.MaxUint64
+	}
+	return l.Cur
 }

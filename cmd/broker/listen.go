@@ -15,7 +15,14 @@ import (
 )
 
 // listeners are the addresses a broker has taken; nil for those it does not listen on.
-type listeners struct{ http, tcp, tls, admin net.Listener }
+type listeners struct {
+	ways
+	// beyond gives the connections for which no file descriptor can be spared, to be told so.
+	beyond ways
+}
+
+// ways are the ways in.
+type ways struct{ http, tcp, tls, admin net.Listener }
 
 // keepAlive finds a peer that is gone without a word within a minute, whether or not it has agreed on
 // heart-beats. What was written and is not acknowledged is bounded by unackedTime.
@@ -23,25 +30,28 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 25 * time.Second, Interv
 
 // listen takes all addresses of the configuration or none.
 func listen(c *conf.Config, log *slog.Logger) (l listeners, err error) {
+	clients, admins := capacities(c, log)
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive, Control: boundUnacked}
 	lc.SetMultipathTCP(false) // whose sockets do not know that bound
 	for _, one := range []struct {
-		into         *net.Listener
+		into, beyond *net.Listener
+		room         *transport.Capacity
 		address, key string
 	}{
-		{&l.http, c.HTTP.Listen, "http.listen"},
-		{&l.tcp, c.TCP.Listen, "tcp.listen"},
-		{&l.tls, c.TCP.TLSListen, "tcp.tls_listen"},
-		{&l.admin, c.Admin.Listen, "admin.listen"},
+		{&l.http, &l.beyond.http, clients, c.HTTP.Listen, "http.listen"},
+		{&l.tcp, &l.beyond.tcp, clients, c.TCP.Listen, "tcp.listen"},
+		{&l.tls, &l.beyond.tls, clients, c.TCP.TLSListen, "tcp.tls_listen"},
+		{&l.admin, &l.beyond.admin, admins, c.Admin.Listen, "admin.listen"},
 	} {
 		if one.address == "" {
 			continue
 		}
-		if *one.into, err = lc.Listen(context.Background(), "tcp", one.address); err != nil {
-			*one.into = nil
+		ln, err := lc.Listen(context.Background(), "tcp", one.address)
+		if err != nil {
 			l.close()
 			return listeners{}, refused(one.address, one.key, err)
 		}
+		*one.into, *one.beyond = one.room.Listener(ln.(*net.TCPListener))
 	}
 	if err := l.proxied(c, log); err != nil {
 		l.close()
@@ -61,6 +71,9 @@ func (l *listeners) proxied(c *conf.Config, log *slog.Logger) (err error) {
 		{&l.http, c.HTTP.ProxyProtocol, c.HTTP.TrustedProxies, "http.trusted_proxies"},
 		{&l.tcp, c.TCP.ProxyProtocol, c.TCP.TrustedProxies, "tcp.trusted_proxies"},
 		{&l.tls, c.TCP.ProxyProtocol, c.TCP.TrustedProxies, "tcp.trusted_proxies"},
+		{&l.beyond.http, c.HTTP.ProxyProtocol, c.HTTP.TrustedProxies, "http.trusted_proxies"},
+		{&l.beyond.tcp, c.TCP.ProxyProtocol, c.TCP.TrustedProxies, "tcp.trusted_proxies"},
+		{&l.beyond.tls, c.TCP.ProxyProtocol, c.TCP.TrustedProxies, "tcp.trusted_proxies"},
 	} {
 		if *one.ln == nil || one.on != "on" {
 			continue
@@ -75,7 +88,7 @@ func (l *listeners) proxied(c *conf.Config, log *slog.Logger) (err error) {
 }
 
 func (l listeners) close() {
-	for _, ln := range []net.Listener{l.http, l.tcp, l.tls, l.admin} {
+	for _, ln := range []net.Listener{l.http, l.tcp, l.tls, l.admin, l.beyond.http, l.beyond.tcp, l.beyond.tls, l.beyond.admin} {
 		if ln != nil {
 			_ = ln.Close()
 		}

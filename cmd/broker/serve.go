@@ -126,21 +126,6 @@ func newLogger(l conf.Log, threshold *slog.LevelVar, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// ownFiles are those of the broker itself: listeners, standard streams, the store.
-const ownFiles = 64
-
-// warnOfFiles tells when connections will be refused for want of file descriptors, before it
-// happens.
-func warnOfFiles(log *slog.Logger, connections int) {
-	files, err := raiseFileLimit()
-	if err != nil {
-		log.Warn("limit of open files could not be raised", "err", err)
-	} else if files < uint64(connections)+ownFiles {
-		log.Warn("fewer open files are allowed than connections", "files", files, "connections", connections,
-			"setting", "limits.connections, or ulimit -n")
-	}
-}
-
 // daemon is a running broker with its listeners.
 type daemon struct {
 	log      *slog.Logger
@@ -167,7 +152,7 @@ type daemon struct {
 	goLimit  int64         // GOMEMLIMIT
 
 	served sync.WaitGroup
-	failed chan error // one per listener at most, and the store's
+	failed chan error // two per listener at most, and the store's
 }
 
 // start listens and serves, or leaves nothing behind.
@@ -177,7 +162,7 @@ func start(c *conf.Config, log *slog.Logger, threshold *slog.LevelVar) (*daemon,
 		return nil, err
 	}
 	d := &daemon{
-		conf: c, log: log, level: threshold, bound: bound, failed: make(chan error, 5), stopping: make(chan struct{}), goLimit: goMemoryLimit(),
+		conf: c, log: log, level: threshold, bound: bound, failed: make(chan error, 9), stopping: make(chan struct{}), goLimit: goMemoryLimit(),
 	}
 	d.asks.Store(c.Logins())
 	if err := d.build(log); err != nil {
@@ -230,20 +215,26 @@ func (d *daemon) build(log *slog.Logger) error {
 	d.watch()
 	d.serveWeb(log)
 	if d.bound.tcp != nil {
-		d.serveTCP(d.bound.tcp, tcpOptions(d.conf, nil, log))
+		d.serveTCP(d.bound.tcp, d.bound.beyond.tcp, tcpOptions(d.conf, nil, log))
 	}
 	if d.bound.tls != nil {
-		d.serveTCP(d.bound.tls, tcpOptions(d.conf, d.tls.config(), log))
+		d.serveTCP(d.bound.tls, d.bound.beyond.tls, tcpOptions(d.conf, d.tls.config(), log))
 	}
 	d.up.Store(true)
 	return nil
 }
 
-func (d *daemon) serveTCP(ln net.Listener, o transport.TCPOptions) {
-	t := transport.NewTCP(d.broker, o)
-	d.tcp = append(d.tcp, t)
+func (d *daemon) serveTCP(ln, beyond net.Listener, o transport.TCPOptions) {
+	t, away := transport.NewTCP(d.broker, o), transport.NewTCP(turnAway{d.broker}, o)
+	d.tcp = append(d.tcp, t, away)
 	d.serve(func() error { return t.Serve(ln) })
+	d.serve(func() error { return away.Serve(beyond) })
 }
+
+// turnAway is a transport.Server that tells everybody that there are too many.
+type turnAway struct{ b *broker.Broker }
+
+func (t turnAway) Serve(_ context.Context, c broker.Conn) { t.b.TurnAway(c) }
 
 // serve runs one listener until stop, or tells wait why it ended.
 func (d *daemon) serve(listener func() error) {

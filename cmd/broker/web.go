@@ -21,7 +21,7 @@ func (d *daemon) serveWeb(log *slog.Logger) {
 		if d.bound.http != nil {
 			there.WebSocketAddr, there.WebSocketTLS = d.bound.http.Addr(), d.web.current.Load() != nil
 		}
-		d.serveHTTP(d.bound.admin, transport.Guard(consoleOptions(d.conf, d.bound, log), admin.New(there)), log, nil)
+		d.serveHTTP(d.bound.admin, d.bound.beyond.admin, transport.Guard(consoleOptions(d.conf, d.bound, log), admin.New(there)), log, nil)
 	}
 	if d.bound.http == nil {
 		return
@@ -37,7 +37,7 @@ func (d *daemon) serveWeb(log *slog.Logger) {
 	} else {
 		mux.Handle("/", pages)
 	}
-	d.serveHTTP(d.bound.http, transport.Guard(web, mux), log, func(ln net.Listener) net.Listener {
+	d.serveHTTP(d.bound.http, d.bound.beyond.http, transport.Guard(web, mux), log, func(ln net.Listener) net.Listener {
 		return d.ws.Front(ln, d.conf.WebSocket.Path)
 	})
 }
@@ -45,8 +45,9 @@ func (d *daemon) serveWeb(log *slog.Logger) {
 // maxRequestBody is what a handler may read of a request.
 const maxRequestBody = 64 << 10
 
-// serveHTTP serves one listener, which plain wraps where it is without TLS.
-func (d *daemon) serveHTTP(ln net.Listener, h http.Handler, log *slog.Logger, plain func(net.Listener) net.Listener) {
+// serveHTTP serves one listener, which plain wraps where it is without TLS; beyond gives those for whom there is
+// no room.
+func (d *daemon) serveHTTP(ln, beyond net.Listener, h http.Handler, log *slog.Logger, plain func(net.Listener) net.Listener) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	s := &http.Server{
@@ -62,7 +63,20 @@ func (d *daemon) serveHTTP(ln net.Listener, h http.Handler, log *slog.Logger, pl
 
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the handler's, as everything
 	}
-	d.http = append(d.http, s)
+	away := &http.Server{
+		Handler:           onlyHealth(s.Handler),
+		Protocols:         protocols,
+		TLSConfig:         s.TLSConfig,
+		ReadHeaderTimeout: time.Second,
+		ReadTimeout:       time.Second,
+		WriteTimeout:      5 * time.Second,
+		MaxHeaderBytes:    s.MaxHeaderBytes,
+		ErrorLog:          s.ErrorLog,
+
+		DisableGeneralOptionsHandler: true,
+	}
+	away.SetKeepAlivesEnabled(false)
+	d.http = append(d.http, s, away)
 	d.serve(func() error {
 		switch {
 		case s.TLSConfig != nil:
@@ -71,6 +85,26 @@ func (d *daemon) serveHTTP(ln net.Listener, h http.Handler, log *slog.Logger, pl
 			ln = plain(ln)
 		}
 		return s.Serve(ln)
+	})
+	d.serve(func() error {
+		if away.TLSConfig != nil {
+			return away.ServeTLS(beyond, "", "")
+		}
+		return away.Serve(beyond)
+	})
+}
+
+// onlyHealth answers those for whom there is no room: a probe of the broker's health as ever, all else with
+// a 503.
+func onlyHealth(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/healthz", "/readyz", "/metrics":
+			h.ServeHTTP(w, r)
+		default:
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "too many connections", http.StatusServiceUnavailable)
+		}
 	})
 }
 
