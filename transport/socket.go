@@ -83,6 +83,7 @@ func (s *socket) init(nc net.Conn, frameTime time.Duration) {
 	s.nc, s.frameTime = nc, frameTime
 	s.onWait = func() {}
 	s.openRaw(nc)
+	limitUnsent(s.raw())
 	s.lastRead.Store(time.Now().UnixNano())
 }
 
