@@ -17,7 +17,7 @@ import (
 // accepts it hands those to h itself whose first bytes are a plain handshake for that path: h is
 // called as the http.Server would, but without what that keeps and does for each connection. All
 // others, and what h would refuse, come out of its Accept, from their first byte. A connection that
-// says nothing for five seconds is closed. Closing the listener closes ln.
+// says nothing for Options.HandshakeTime is closed. Closing the listener closes ln.
 //
 // With TLS, and without Front, h serves what net/http hands it.
 func (h *WebSocket) Front(ln net.Listener, path string) net.Listener {
@@ -43,7 +43,7 @@ func (f *front) look(nc net.Conn) {
 	in.Reset(&once{r: nc})
 	defer func() { in.Reset(nil); firsts.Put(in) }()
 
-	nc.SetReadDeadline(time.Now().Add(handshakeTime))
+	nc.SetReadDeadline(time.Now().Add(f.h.o.HandshakeTime))
 	_, err := in.Peek(1)
 	f.heard(nc)
 	if err != nil {

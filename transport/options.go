@@ -20,8 +20,8 @@ type Server interface {
 }
 
 const (
-	defaultFrameTime = 30 * time.Second
-	handshakeTime    = 5 * time.Second
+	defaultFrameTime     = 30 * time.Second
+	defaultHandshakeTime = 5 * time.Second
 )
 
 // Options are the settings of a WebSocket and of Guard. The zero value works: pages of the
@@ -33,6 +33,8 @@ type Options struct {
 	// FrameTime is how long a frame may take from its first byte to its last, and a WebSocket
 	// message may stay open without finishing one. Default 30 s.
 	FrameTime time.Duration
+	// HandshakeTime is how long a connection behind Front may say nothing. Default 5 s.
+	HandshakeTime time.Duration
 	// Logger gets refused and odd handshakes; default slog.Default().
 	Logger *slog.Logger
 
@@ -71,6 +73,9 @@ func (o Options) withDefaults() Options {
 	if o.FrameTime <= 0 {
 		o.FrameTime = defaultFrameTime
 	}
+	if o.HandshakeTime <= 0 {
+		o.HandshakeTime = defaultHandshakeTime
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -108,6 +113,8 @@ type TCPOptions struct {
 	BeforeConnect stompframe.Limits
 	// FrameTime is how long a frame may take from its first byte to its last. Default 30 s.
 	FrameTime time.Duration
+	// HandshakeTime is how long a TLS handshake may take. Default 5 s.
+	HandshakeTime time.Duration
 	// Logger gets failed TLS handshakes and accept errors; default slog.Default().
 	Logger *slog.Logger
 	// TLS, if not nil, makes every connection a TLS one, of version 1.2 at least. See
@@ -118,6 +125,9 @@ type TCPOptions struct {
 func (o TCPOptions) withDefaults() TCPOptions {
 	if o.FrameTime <= 0 {
 		o.FrameTime = defaultFrameTime
+	}
+	if o.HandshakeTime <= 0 {
+		o.HandshakeTime = defaultHandshakeTime
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -56,7 +56,7 @@ func (p *proxies) look(nc net.Conn) {
 		p.log.Warn("connection closed, its peer is not a proxy that is trusted", "listen", p.Addr().String(), "peer", nc.RemoteAddr().String(), "setting", p.setting)
 		return
 	}
-	nc.SetReadDeadline(time.Now().Add(handshakeTime))
+	nc.SetReadDeadline(time.Now().Add(defaultHandshakeTime))
 	said, err := readProxyHeader(nc)
 	p.heard(nc)
 	if err != nil {

@@ -111,7 +111,7 @@ func (t *TCP) run(c *tcpConn, part func(*tcpConn)) {
 // handshake does the TLS handshake, which needs much stack, and leaves the session to a fresh
 // goroutine.
 func (t *TCP) handshake(c *tcpConn) {
-	ctx, cancel := context.WithTimeout(t.stopping, handshakeTime)
+	ctx, cancel := context.WithTimeout(t.stopping, t.o.HandshakeTime)
 	defer cancel()
 	conn := c.sock.nc.(*tls.Conn)
 	if err := conn.HandshakeContext(ctx); err != nil {

@@ -176,11 +176,17 @@ func beforeConnect(l conf.Limits) stompframe.Limits {
 	return f
 }
 
+// handshakeTime is how long a TLS or HTTP handshake may take: no longer than the CONNECT for which it is made.
+func handshakeTime(l conf.Limits) time.Duration {
+	return min(5*time.Second, time.Duration(l.ConnectTime))
+}
+
 // webOptions are those of the HTTP listener, which bound says where it is.
 func webOptions(c *conf.Config, bound listeners, log *slog.Logger) transport.Options {
 	o := transport.Options{
 		BeforeConnect:  beforeConnect(c.Limits),
 		FrameTime:      time.Duration(c.Limits.FrameTime),
+		HandshakeTime:  handshakeTime(c.Limits),
 		Logger:         log,
 		PublicHosts:    c.HTTP.PublicHosts,
 		AllowedOrigins: c.HTTP.AllowedOrigins,
@@ -213,6 +219,7 @@ func tcpOptions(c *conf.Config, t *tls.Config, log *slog.Logger) transport.TCPOp
 	return transport.TCPOptions{
 		BeforeConnect: beforeConnect(c.Limits),
 		FrameTime:     time.Duration(c.Limits.FrameTime),
+		HandshakeTime: handshakeTime(c.Limits),
 		Logger:        log,
 		TLS:           t,
 	}

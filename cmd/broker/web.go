@@ -54,7 +54,7 @@ func (d *daemon) serveHTTP(ln, beyond net.Listener, h http.Handler, log *slog.Lo
 		Handler:           http.MaxBytesHandler(h, maxRequestBody),
 		Protocols:         protocols,
 		TLSConfig:         d.web.config(),
-		ReadHeaderTimeout: 5 * time.Second, // the TLS handshake's, too
+		ReadHeaderTimeout: handshakeTime(d.conf.Limits), // the TLS handshake's, too
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
