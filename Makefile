@@ -25,8 +25,9 @@ race: ## the same under the race detector
 	$(GO) test -race ./broker/... ./cmd/... ./conf/... ./store/... ./stompframe/... ./transport/...
 
 e2e: ## the real binary: conformance, stomp.js, Chromium, Spring, go-stomp, stomp.py
-	$(GO) test -count=1 $$($(GO) list ./test/... | grep -v /durability)
+	$(GO) test -count=1 $$($(GO) list ./test/... | grep -v -e /durability -e /overload)
 	$(GO) test -count=1 -timeout 15m -v ./test/durability
+	$(GO) test -count=1 -timeout 15m -v ./test/overload
 	$(GO) test -count=1 -v -run '^TestDamage$$' ./store/bolt -harmed 2000
 
 fuzz: ## a minute for each target of the codec, of logins, of rules, of what proxies say and of WebSocket

@@ -90,7 +90,7 @@ func TestNoFilesLeft(t *testing.T) {
 		p.nc.Close()
 	}
 	cpu := b.cpu(t)
-	time.Sleep(2 * time.Second)
+	pass(2 * time.Second)
 	used := b.cpu(t) - cpu
 	if used > 400*time.Millisecond {
 		t.Errorf("the broker used %v of CPU in two seconds in which nothing happened", used)
@@ -187,7 +187,7 @@ func TestFilesTakenAway(t *testing.T) {
 		if err := honest.call(fmt.Sprint(i), "SEND\ndestination:/queue/away\nreceipt:%d\n\nx\x00", i); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(500 * time.Millisecond)
+		pass(500 * time.Millisecond)
 	}
 	used := b.cpu(t) - cpu
 	if used > 400*time.Millisecond {

@@ -140,6 +140,9 @@ func (b *broker) freed(t testing.TB, before int64) (anonymous int64, took time.D
 	return anonymous, time.Since(begin)
 }
 
+// pass lets time pass in which something is measured; nothing is waited for.
+func pass(d time.Duration) { <-time.After(d) }
+
 // becomes waits until something holds, and tells whether it did in time.
 func becomes(within time.Duration, holds func() bool) bool {
 	end := time.Now().Add(within)

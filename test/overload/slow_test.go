@@ -116,7 +116,7 @@ func TestSlowloris(t *testing.T) {
 		{"WebSocket, messages of a byte", "http", upgrade + wsFrame(connect+send+"\n", false), true, strings.Repeat(wsFrame("x", false), 600)},
 	}
 	f := startFeed(t, wsAt(b.Broker), "/topic/slow-feed", 50, 200, 128)
-	time.Sleep(time.Second)
+	pass(time.Second)
 	alone := f.measure()
 	var mu sync.Mutex
 	longest := map[string]time.Duration{}
@@ -147,7 +147,7 @@ func TestSlowloris(t *testing.T) {
 	}
 	t.Logf("%d connections in %d ways, all closed within %v of a limit of %v; feed of %d messages to 50: alone %v; beside them %v",
 		len(drips)*each, len(drips), most.Round(time.Millisecond), limit, sent, alone, during)
-	if p99 := during.quantile(0.99); p99 > time.Second { // 250 ms are asked for
+	if p99 := during.quantile(0.99); p99 > busy {
 		t.Errorf("p99 of the feed was %v", p99)
 	}
 }
@@ -218,7 +218,7 @@ func TestSlowHTTPTest(t *testing.T) {
 	const seconds = 15
 	b := start(t, "log: {level: error}\n", harness.Options{Quiet: true})
 	f := startFeed(t, wsAt(b.Broker), "/topic/slow-feed", 50, 200, 128)
-	time.Sleep(time.Second)
+	pass(time.Second)
 	alone, files, before := f.measure(), b.files(t), b.anonymous(t)
 	peak := b.peak(t)
 	var wg sync.WaitGroup
@@ -251,7 +251,7 @@ func TestSlowHTTPTest(t *testing.T) {
 	}
 	t.Logf("%v of four attacks with 1,000 connections each; CPU %v; RssAnon %d MiB before, %d at most; feed of %d messages to 50: alone %v; beside them %v",
 		took.Round(time.Second), used, before/mib, most/mib, sent, alone, during)
-	if p99 := during.quantile(0.99); p99 > time.Second { // 250 ms are asked for
+	if p99 := during.quantile(0.99); p99 > busy {
 		t.Errorf("p99 of the feed was %v", p99)
 	}
 }

@@ -170,7 +170,7 @@ func TestStopUnderLoad(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(time.Duration(100+rnd.IntN(200)) * time.Millisecond)
+		pass(time.Duration(100+rnd.IntN(200)) * time.Millisecond)
 		begin := time.Now()
 		if err := b.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)

@@ -87,7 +87,7 @@ func (o Options) check(prefix string) (Options, error) {
 	o.held = o.held || o.Rate == 0 || o.Window > 0
 	o.Drain = or(o.Drain, 3*time.Second)
 	o.Batch = or(o.Batch, 16)
-	o.Window = or(o.Window, max(16, min(1000, 512<<10/(o.Size+256), 1_000_000/max(1, o.Subs))))
+	o.Window = or(o.Window, max(2, min(1000, 512<<10/(o.Size+256), 1_000_000/max(1, o.Subs))))
 	switch {
 	case o.Duration <= 0 || o.Duration+o.Warmup > maxDuration:
 		return o, fmt.Errorf("duration must be above 0 and, with warm-up, at most %v", maxDuration)
