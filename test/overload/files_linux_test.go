@@ -2,8 +2,7 @@ package overload
 
 import (
 	"fmt"
-	"io"
-	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -14,11 +13,11 @@ import (
 
 // TestNoFilesLeft: the broker may have 256 files. Clients come until there is no room, and go on coming:
 // they are told so, on each way in; the broker does not spin, who is there stays, what is
-// durable is stored, the file of the configuration is read again, health answers; and there is room as soon as
-// somebody goes.
+// durable is stored, the file of the configuration is read again, health answers, and admins see their page; and
+// there is room as soon as somebody goes.
 func TestNoFilesLeft(t *testing.T) {
 	const files = 256
-	b := start(t, "log: {level: warn}\n", harness.Options{Under: []string{tool(t, "prlimit"), fmt.Sprintf("--nofile=%d:%d", files, files)}})
+	b := start(t, "log: {level: warn}\nadmin: {listen: \"127.0.0.1:0\"}\n", harness.Options{Under: []string{tool(t, "prlimit"), fmt.Sprintf("--nofile=%d:%d", files, files)}})
 	honest, err := open(wsAt(b.Broker))
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +80,9 @@ func TestNoFilesLeft(t *testing.T) {
 		defer p.nc.Close()
 		silent = append(silent, p)
 	}
-	healthy := health(t, b)
+	healthy := get(t, "http://"+b.WS+"/healthz", "ok")
+	b.Says("Admin ")
+	get(t, adminLine.FindStringSubmatch(b.Output())[1], "<!doctype html>")
 	for i, p := range silent {
 		m, err := p.read(2 * harness.Patience)
 		if i%2 == 0 && m.command() != "ERROR" || i%2 == 1 && err == nil {
@@ -138,21 +139,7 @@ func full(err error) bool {
 	return strings.Contains(err.Error(), "message:too many connections") || strings.Contains(err.Error(), "503 ")
 }
 
-// health asks for it and gives how long the answer took.
-func health(t *testing.T, b *broker) time.Duration {
-	t.Helper()
-	begin := time.Now()
-	client := http.Client{Timeout: 2 * harness.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	res, err := client.Get("http://" + b.WS + "/healthz")
-	if err != nil {
-		t.Fatalf("health: %v", err)
-	}
-	defer res.Body.Close()
-	if body, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || !strings.HasPrefix(string(body), "ok") {
-		t.Errorf("health: %d %q", res.StatusCode, body)
-	}
-	return time.Since(begin)
-}
+var adminLine = regexp.MustCompile(`Admin +(http://\S+)`)
 
 // TestFilesTakenAway: others take files from a broker that runs, all but a few: it accepts nothing, does not
 // spin and promises no less; then it gets them back, and lets in who waits.
@@ -200,7 +187,7 @@ func TestFilesTakenAway(t *testing.T) {
 	if err := waiting[0].connect(); err != nil {
 		t.Error(err)
 	}
-	health(t, b)
+	get(t, "http://"+b.WS+"/healthz", "ok")
 	again := time.Since(begin)
 	if again > 4*time.Second { // both pauses of up to a second, and a busy machine
 		t.Errorf("the first is let in %v after there are files again", again)

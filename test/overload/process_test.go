@@ -2,6 +2,8 @@ package overload
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"regexp"
 	"strconv"
@@ -177,4 +179,20 @@ func (b *broker) peak(t testing.TB) (stop func() int64) {
 		}
 	}()
 	return func() int64 { close(quit); return <-most }
+}
+
+// get asks for a page that begins so and gives how long the answer took.
+func get(t *testing.T, url, begins string) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	client := http.Client{Timeout: 2 * harness.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Get(url)
+	if err != nil {
+		t.Fatalf("%s: %v", url, err)
+	}
+	defer res.Body.Close()
+	if body, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || !strings.HasPrefix(string(body), begins) {
+		t.Errorf("%s: %d %.300q", url, res.StatusCode, body)
+	}
+	return time.Since(begin)
 }

@@ -241,7 +241,7 @@ func TestSlowHTTPTest(t *testing.T) {
 	wg.Wait()
 	took, used := time.Since(begin), b.cpu(t)-cpu
 	during, most := f.measure(), peak()
-	health(t, b)
+	get(t, "http://"+b.WS+"/healthz", "ok")
 	sent := f.stop()
 	if !becomes(3*harness.Patience, func() bool { return b.files(t) <= files-51 }) {
 		t.Errorf("%d descriptors are left of the attack", b.files(t)-(files-51))
