@@ -89,8 +89,8 @@ func TestMany(t *testing.T) {
 	rss := b.anonymous(t)
 	per := (with - live) / (sessions * each)
 
-	// Patterns: each of five clients has a part of them; "*" in front, in the middle, and at the end.
-	watchers := make([]*peer, 5)
+	// Patterns: each of twenty clients has a part of them; "*" in front, in the middle, and at the end.
+	watchers := make([]*peer, 20)
 	for w := range watchers {
 		p, err := open(tcpAt(b.Broker), "heart-beat:0,0")
 		if err != nil {
