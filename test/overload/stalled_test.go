@@ -99,8 +99,9 @@ func TestStalledReaders(t *testing.T) {
 			if grown := (kernel - sockets) / int64(c.stalled); grown > 512<<10 {
 				t.Errorf("the kernel held %d KiB for each stalled reader", grown>>10)
 			}
-			if n := ends[c.reason]; n != c.stalled {
-				t.Errorf("%d of %d ended as %q", n, c.stalled, c.reason)
+			// What all outboxes hold together has a bound, too: the fullest may be ended for that.
+			if n := ends[c.reason] + ends["memory is short"]; n != c.stalled || ends[c.reason] == 0 {
+				t.Errorf("%d of %d ended as %q or for want of memory", n, c.stalled, c.reason)
 			}
 			if most-before > 600*mib {
 				t.Errorf("RssAnon grew by %d MiB", (most-before)/mib)
