@@ -9,6 +9,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -74,7 +75,8 @@ type tokens struct {
 	source    keySource
 	validator *jwt.Validator
 	methods   map[string]jwt.SigningMethod
-	proof     uint64 // of the settings that say what holds
+	proof     uint64        // of the settings that say what holds
+	turns     chan struct{} // one for each signature being checked
 }
 
 // newTokens takes over the keys of old, if they are fetched from the same place.
@@ -83,7 +85,7 @@ func newTokens(o TokenOptions, log *slog.Logger, old *tokens) (*tokens, error) {
 	if o.Issuer == "" || len(o.Audience) == 0 {
 		return nil, errors.New("tokens: issuer and audience are needed, if only " + Any)
 	}
-	t := &tokens{o: o, methods: methods()}
+	t := &tokens{o: o, methods: methods(), turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	t.proof = maphash.String(seed, fmt.Sprintf("%q %q %q %q", o.Issuer, o.Audience, o.UserClaim, o.GroupsClaim))
 	if o.Algorithm != "" && t.methods[o.Algorithm] == nil {
 		return nil, fmt.Errorf("tokens: there is no algorithm %q", o.Algorithm)
@@ -195,7 +197,11 @@ func (t *tokens) open(token string) (signed string, sig []byte, h header, err er
 func (t *tokens) verify(ctx context.Context, h header, signed string, sig []byte) (key, error) {
 	all, err := t.source.keys()
 	if err == nil {
-		if k, known, ok := pick(all, h, signed, sig); ok {
+		k, known, ok, late := t.pick(ctx, all, h, signed, sig)
+		if late != nil {
+			return key{}, late
+		}
+		if ok {
 			return k, nil
 		} else if known {
 			return key{}, refusal("the token's signature is not its key's")
@@ -210,11 +216,27 @@ func (t *tokens) verify(ctx context.Context, h header, signed string, sig []byte
 	if all, err = t.source.keys(); err != nil {
 		return key{}, err
 	}
-	k, _, ok := pick(all, h, signed, sig)
+	k, _, ok, err := t.pick(ctx, all, h, signed, sig)
+	if err != nil {
+		return key{}, err
+	}
 	if !ok {
 		return key{}, refusal("no key fits the token")
 	}
 	return k, nil
+}
+
+// pick is the package's pick, on half of the cores at most: a storm of logins leaves the others to the
+// sessions there are. The error is ctx's, when that ends before there is a turn.
+func (t *tokens) pick(ctx context.Context, all []key, h header, signed string, sig []byte) (found key, known, ok bool, err error) {
+	select {
+	case t.turns <- struct{}{}:
+	case <-ctx.Done():
+		return key{}, false, false, fmt.Errorf("wait to check a token: %w", ctx.Err())
+	}
+	defer func() { <-t.turns }()
+	found, known, ok = pick(all, h, signed, sig)
+	return found, known, ok, nil
 }
 
 // pick finds the key of a signature; known tells that there is one to try. A key without an id is
