@@ -68,7 +68,7 @@ func (p *pipe) AppendFrame(dst, head, tail []byte, _ bool) []byte {
 }
 func (p *pipe) Write(b []byte, _ time.Duration) error { return p.out.write(b) }
 func (p *pipe) TryWrite(b []byte) (int, error)        { return p.out.tryWrite(b) }
-func (p *pipe) OnWait(f func())                       { p.onWait = f }
+func (p *pipe) OnWait(_ func() bool, f func())        { p.onWait = f }
 func (p *pipe) Envelope() broker.Envelope             { return broker.EnvelopeNone }
 func (p *pipe) Interrupt() {
 	p.mu.Lock()

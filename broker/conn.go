@@ -34,8 +34,9 @@ type Conn interface {
 	LastRead() int64
 
 	// OnWait has f called on the session's goroutine whenever ReadFrame is about to wait for the
-	// network. Called once, before the first ReadFrame.
-	OnWait(f func())
+	// network and due says that f has something to do; due may be asked at any time of a read, f is
+	// called outside of it, since it may end any connection. Called once, before the first ReadFrame.
+	OnWait(due func() bool, f func())
 
 	// Envelope tells what AppendFrame puts around a frame: Conns of one envelope append the same
 	// bytes. It does not change once CONNECT has been read, and may be asked from anywhere.

@@ -37,7 +37,7 @@ func (c *sink) ReadFrame(f *stompframe.Frame) error {
 }
 func (c *sink) Accepted(v stompframe.Version, l stompframe.Limits) { c.dec.SetVersion(v, l) }
 func (c *sink) LastRead() int64                                    { return time.Now().UnixNano() }
-func (c *sink) OnWait(f func())                                    { c.onWait = f }
+func (c *sink) OnWait(_ func() bool, f func())                     { c.onWait = f }
 func (c *sink) Envelope() broker.Envelope                          { return broker.EnvelopeNone }
 func (c *sink) AppendFrame(dst, head, tail []byte, _ bool) []byte {
 	return append(append(dst, head...), tail...)

@@ -52,6 +52,9 @@ func (s *session) gather(topic string, m *store.Message, r *receipt) {
 	}
 }
 
+// unsettled tells whether settle has something to do.
+func (s *session) unsettled() bool { return s.gathered != nil }
+
 // settle delivers what has been gathered. The reader calls it before it waits for anything, and
 // before it handles a frame of another kind.
 func (s *session) settle() {

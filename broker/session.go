@@ -84,7 +84,7 @@ func newSession(b *Broker, c Conn) *session {
 // run is the session's life, on the goroutine that called Serve.
 func (s *session) run() {
 	s.b.wheel.wake(s, s.within, false)
-	s.conn.OnWait(s.settle)
+	s.conn.OnWait(s.unsettled, s.settle)
 	var e *ending
 	if bad := s.guard(func() { e = s.read() }); bad != nil {
 		e = bad

@@ -77,8 +77,10 @@ func (s *socket) tryRead(fd uintptr) bool {
 		case syscall.EINTR:
 		case syscall.EAGAIN:
 			s.drop()
-			s.onWait()
-			return false
+			// Not onWait itself: it may end this connection, or another whose reader ends this one, and
+			// the end of a connection waits for the reads on it.
+			s.got = notYet
+			return s.due()
 		default:
 			s.got, s.gotErr = 0, os.NewSyscallError("read", err)
 			return true

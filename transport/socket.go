@@ -28,6 +28,9 @@ const (
 
 type chunk [chunkSize]byte
 
+// notYet stands for got where nothing was there to read.
+const notYet = -1
+
 // chunks holds read buffers; a connection has one only while it has bytes to read.
 var chunks = sync.Pool{New: func() any { return new(chunk) }}
 
@@ -45,6 +48,7 @@ type socket struct {
 	rc        syscall.RawConn // what can be tried without waiting; nil if nothing
 	frameTime time.Duration
 	onWait    func()                // called before waiting for bytes
+	due       func() bool           // whether onWait has something to do
 	readFD    func(fd uintptr) bool // reads from it
 
 	// Of the read under way, owned by the reader.
@@ -81,7 +85,7 @@ type socket struct {
 
 func (s *socket) init(nc net.Conn, frameTime time.Duration) {
 	s.nc, s.frameTime = nc, frameTime
-	s.onWait = func() {}
+	s.onWait, s.due = func() {}, func() bool { return false }
 	s.openRaw(nc)
 	limitUnsent(s.raw())
 	s.lastRead.Store(time.Now().UnixNano())
@@ -119,8 +123,13 @@ func (s *socket) fill() ([]byte, error) {
 // system can tell that there is something to read.
 func (s *socket) fillNow() ([]byte, error) {
 	if s.rc != nil {
-		if err := s.rc.Read(s.readFD); err != nil {
-			return nil, err
+		for s.got = notYet; s.got == notYet; {
+			if err := s.rc.Read(s.readFD); err != nil {
+				return nil, err
+			}
+			if s.got == notYet {
+				s.onWait()
+			}
 		}
 		if s.got <= 0 {
 			return nil, s.gotErr

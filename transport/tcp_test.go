@@ -264,3 +264,25 @@ func TestInterruptRace(t *testing.T) {
 		c.Close()
 	}
 }
+
+// A session may end its own connection, and others, before it waits for the network: whoever writes for
+// it and finds that the client is gone does.
+func TestAbortBeforeWaiting(t *testing.T) {
+	end := make(chan error, 1)
+	server := serverFunc(func(_ context.Context, c broker.Conn) {
+		due := true
+		c.OnWait(func() bool { return due }, func() { due = false; c.Abort() })
+		var f stompframe.Frame
+		err := c.ReadFrame(&f)
+		c.Close(1000, "", 0)
+		end <- err
+	})
+	dial(t, serveTCP(t, server, transport.TCPOptions{}))
+	if err := receive(t, end); err == nil {
+		t.Error("it goes on")
+	}
+	dialWS(t, serveWS(t, server, transport.Options{}), nil)
+	if err := receive(t, end); err == nil {
+		t.Error("it goes on")
+	}
+}

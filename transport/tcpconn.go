@@ -72,7 +72,7 @@ func (c *tcpConn) Write(batch []byte, timeout time.Duration) error {
 func (c *tcpConn) TryWrite(batch []byte) (int, error) { return c.sock.flushNow(batch) }
 
 // OnWait implements broker.Conn.
-func (c *tcpConn) OnWait(f func()) { c.sock.onWait = f }
+func (c *tcpConn) OnWait(due func() bool, f func()) { c.sock.due, c.sock.onWait = due, f }
 
 // Interrupt implements broker.Conn.
 func (c *tcpConn) Interrupt() { c.sock.interrupt() }

@@ -166,7 +166,7 @@ func (c *wsConn) Write(batch []byte, timeout time.Duration) error {
 func (c *wsConn) TryWrite(batch []byte) (int, error) { return c.sock.flushNow(batch) }
 
 // OnWait implements broker.Conn.
-func (c *wsConn) OnWait(f func()) { c.sock.onWait = f }
+func (c *wsConn) OnWait(due func() bool, f func()) { c.sock.due, c.sock.onWait = due, f }
 
 // Interrupt implements broker.Conn.
 func (c *wsConn) Interrupt() { c.sock.interrupt() }
