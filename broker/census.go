@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // census counts the sessions there are, on all transports together: in all, by address and by user,
@@ -70,7 +72,7 @@ func (c *census) enter(s *counted, p netip.Prefix, l *Limits, now time.Time) *en
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.total >= l.Connections:
+	case c.total >= l.Connections && !mutant.Is(mutant.ConnectionsUncounted):
 		return because(reasonConnections, "the broker serves %d connections, its limit", l.Connections)
 	case l.ConnectionsPerAddress > 0 && p.IsValid() && c.byAddress[p] >= l.ConnectionsPerAddress:
 		return because(reasonAddress, "%s has %d connections, the limit", shown(p), l.ConnectionsPerAddress)

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // kind is what sort of destination a name is.
@@ -74,7 +76,7 @@ func (s *session) resolve(op Op, destination string) (address, *ending) {
 		}
 	case k == kindUser:
 		// A user may name himself.
-		if name, path, _ := strings.Cut(rest, "/"); name != s.user() || !isUserPath(path) {
+		if name, path, _ := strings.Cut(rest, "/"); name != s.user() && !mutant.Is(mutant.OthersUser) || !isUserPath(path) {
 			return a, because(reasonForbidden, "%s is not a destination of this user; subscribe to /user/queue/…", quote(destination))
 		}
 	case k == kindReply && op == OpSubscribe:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // durablePrefix begins the names of the queues behind durable subscriptions. No client can say
@@ -88,6 +89,9 @@ func (s *session) durableQueue(name, destination string) (string, *ending) {
 			quote(name), maxDurableName)
 	}
 	rest := url.QueryEscape(name) + "/" + url.QueryEscape(strings.TrimPrefix(destination, topicPrefix))
+	if mutant.Is(mutant.DurableOfAll) {
+		owner = userOwner + "all"
+	}
 	queue, claimed := s.b.durables.place(owner, rest, s.b.open())
 	if claimed != nil {
 		return queue, s.b.claim(*claimed)
@@ -291,7 +295,7 @@ func (s *session) unbindNamed(name string) (found bool, bad *ending) {
 	}
 	old, _ := former(owner)
 	mine := func(x *durable) bool {
-		return x.Owner == owner || x.Owner == old && (s.user() != "" || s.b.open())
+		return x.Owner == owner || x.Owner == old && (s.user() != "" || s.b.open()) || mutant.Is(mutant.UnsubscribeOfAll)
 	}
 	part := "/" + url.QueryEscape(name) + "/"
 	s.b.durables.mu.Lock()

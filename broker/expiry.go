@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // expiryStep bounds how long the expiry sleeps while somebody's time runs: what a token says is
@@ -94,6 +96,9 @@ func (x *expiry) tick() {
 	x.mu.Unlock()
 	for _, s := range over {
 		x.count.Add(1)
+		if mutant.Is(mutant.ExpiryWhenBusy) && s.conn.LastRead() < now*1e6-1e9 {
+			continue
+		}
 		s.end(s.expired())
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
+
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // minGrace is the least silence that ends a session: networks and background tabs pause.
@@ -49,6 +51,9 @@ func (s *session) startBeats(out, in time.Duration, grace int) {
 	h.every = out / 2
 	if in > 0 {
 		h.limit = max(in*time.Duration(grace), minGrace)
+		if mutant.Is(mutant.GraceTen) {
+			h.limit *= 10
+		}
 	}
 	if h.every == 0 && h.limit == 0 {
 		s.b.wheel.forget(s)
@@ -61,6 +66,9 @@ func (s *session) startBeats(out, in time.Duration, grace int) {
 // calls it: beats is false while CONNECT has not come, room is for a heart-beat.
 func (s *session) ring(now time.Time, beats bool, room []byte) time.Duration {
 	if !beats {
+		if mutant.Is(mutant.ConnectTimeOff) {
+			return 0
+		}
 		s.end(because(reasonConnectTime, "the connection was open for %v", s.within))
 		return 0
 	}

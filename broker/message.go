@@ -13,6 +13,7 @@ import (
 	"github.com/go-stomp/stomp/v3/frame"
 	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // Bits of store.Message.Flags.
@@ -58,6 +59,9 @@ func (s *idSource) append(dst []byte) []byte {
 func randomID(n int) string {
 	b := make([]byte, n)
 	rand.Read(b)
+	if mutant.Is(mutant.CountedIDs) {
+		clear(b[1:])
+	}
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b))
 }
 
@@ -65,6 +69,9 @@ func randomID(n int) string {
 // or the server's to set. A publisher's copies are dropped, never refused, because Spring's relay
 // sends copies of MESSAGE headers.
 func dropOnSend(name []byte) bool {
+	if mutant.Is(mutant.PublisherHeaders) {
+		return string(name) == frame.Destination
+	}
 	switch string(name) {
 	case frame.Destination, frame.MessageId, frame.Subscription, frame.Ack, frame.ContentLength,
 		frame.Receipt, frame.Transaction, hdrRedelivered, hdrDeliveryCount:

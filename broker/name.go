@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // maxName bounds a user's name and a client-id, in bytes: /user/NAME/queue/x is a destination.
@@ -17,6 +19,7 @@ func CheckName(name string) error {
 		return r == utf8.RuneError || !unicode.IsPrint(r) || strings.ContainsRune("/*>#+${}", r)
 	}
 	switch i := strings.IndexFunc(name, bad); {
+	case mutant.Is(mutant.NamesFree) && (name == "*" || name == "#"):
 	case name == "":
 		return fmt.Errorf("%q is empty", name)
 	case len(name) > maxName:

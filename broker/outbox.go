@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 const (
@@ -87,7 +88,7 @@ func (o *outbox) putBurst(b *burst, sub *subscription, c *claims) (full bool) {
 		o.mu.Unlock()
 		return false
 	}
-	if o.waiting.Load()+b.size > o.limit && o.line.n >= fewWaiting {
+	if o.waiting.Load()+b.size > o.limit && o.line.n >= fewWaiting && !mutant.Is(mutant.OutboxUnbounded) {
 		o.mu.Unlock()
 		return true
 	}

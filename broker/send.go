@@ -38,6 +38,10 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 		return s.handleRenew(f)
 	}
 	p, bad := s.allow(OpSend, destination)
+	if mutant.Is(mutant.UndecidedInTransaction) && bad != nil && f.Header.Has(frame.Transaction) {
+		p.address, bad = s.resolve(OpSend, destination)
+		p.op, p.by = OpSend, s.rights()
+	}
 	if bad != nil {
 		return bad
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"github.com/go-stomp/stomp/v3/frame"
 	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // handle does what one frame asks. A returned ending refuses the frame; whether that ends the
@@ -10,10 +11,15 @@ import (
 func (s *session) handle(f *stompframe.Frame) *ending {
 	switch f.Command {
 	case frame.CONNECT, frame.STOMP:
-		if s.connected {
+		if s.connected && !mutant.Is(mutant.ConnectAgain) {
 			return because(reasonAlreadyConnected, "a second %s on one connection", f.Command)
 		}
 		return s.handleConnect(f)
+	}
+	if !s.connected && mutant.Is(mutant.ConnectNotNeeded) {
+		s.version, s.connected = stompframe.V12, true
+		s.subscriptions = make(map[string]*subscription)
+		s.become(nobody)
 	}
 	if !s.connected {
 		return because(reasonNotConnected, "%s before CONNECT", f.Command)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-stomp/stomp/v3/frame"
 	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // lingerTime is how long a closed connection waits for its peer to close too, so that the last
@@ -129,6 +130,11 @@ func (s *session) read() *ending {
 		}
 		switch {
 		case e == nil:
+		case mutant.Is(mutant.RefusedGoesOn) && !s.connected && f.Command == frame.CONNECT:
+			s.sendError(e, true)
+			s.version, s.connected = stompframe.V12, true
+			s.subscriptions = make(map[string]*subscription)
+			s.become(nobody)
 		case s.soft && e.Soft:
 			// In the order of the frames that asked for a receipt.
 			s.decline(e, s.acks.open(e.receipt))
@@ -166,6 +172,9 @@ func (s *session) end(e *ending) {
 
 // tooSlow ends a session whose outbox is over its limit (product policy "disconnect").
 func (s *session) tooSlow(sub *subscription) {
+	if mutant.Is(mutant.OutboxUnbounded) {
+		return
+	}
 	s.end(&ending{Reason: reasonSlow, abort: true,
 		detail: "more than " + strconv.FormatInt(s.out.limit, 10) + " bytes wait for it, on " + quote(sub.destination)})
 }
@@ -393,7 +402,7 @@ func (s *session) leave(sub *subscription) {
 
 // hasRoom reports whether a queue may hand this session another message.
 func (s *session) hasRoom(m ackMode) bool {
-	return s.out.room() && (m == ackAuto || s.unacked.Load() < int64(s.limits.Unacked))
+	return s.out.room() && (m == ackAuto || s.unacked.Load() < int64(s.limits.Unacked) || mutant.Is(mutant.UnackedEach))
 }
 
 // unstall wakes the queues that found no room in this session, now that there may be some.

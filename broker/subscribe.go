@@ -8,6 +8,7 @@ import (
 	"github.com/go-stomp/stomp/v3/frame"
 	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // Prefetch where a SUBSCRIBE does not say: how many messages a subscription may hold.
@@ -30,7 +31,7 @@ func (s *session) handleSubscribe(f *stompframe.Frame) *ending {
 			return bad
 		}
 	}
-	if len(s.subscriptions) >= s.limits.Subscriptions {
+	if len(s.subscriptions) >= s.limits.Subscriptions && !mutant.Is(mutant.SubscriptionsUncounted) {
 		s.b.durables.leave(sub.durable)
 		return because(reasonSubscriptions, "this session has %d subscriptions, its limit", s.limits.Subscriptions)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/go-stomp/stomp/v3/frame"
 	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // tempQueue is a /temp-queue/ of a session: private to it, and gone with it.
@@ -26,6 +27,9 @@ func (s *session) temp(p permit) (*tempQueue, *ending) {
 		s.temps = make(map[string]*tempQueue)
 	}
 	t := &tempQueue{queue: destination + "@" + s.id}
+	if mutant.Is(mutant.TempOfAll) {
+		t.queue = destination
+	}
 	s.temps[destination] = t
 	return t, nil
 }

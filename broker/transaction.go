@@ -41,7 +41,7 @@ func (s *session) handleBegin(f *stompframe.Frame) *ending {
 	if s.transactions[string(id)] != nil {
 		return because(reasonDuplicateTx, "transaction %s is open", quote(string(id)))
 	}
-	if len(s.transactions) >= s.limits.Transactions {
+	if len(s.transactions) >= s.limits.Transactions && !mutant.Is(mutant.TransactionsUncounted) {
 		return because(reasonTxLimit, "this session has %d transactions open, its limit", s.limits.Transactions)
 	}
 	if s.transactions == nil {
@@ -133,7 +133,7 @@ func (s *session) sendLater(id string, p permit, t target, m *store.Message) *en
 		return bad
 	}
 	size := int64(m.Size())
-	if s.txBytes+size > s.limits.TransactionBytes {
+	if s.txBytes+size > s.limits.TransactionBytes && !mutant.Is(mutant.TransactionBytesFree) {
 		return because(reasonTxBytes, "the open transactions of this session would hold %d bytes, the limit is %d",
 			s.txBytes+size, s.limits.TransactionBytes)
 	}
@@ -183,7 +183,7 @@ func (s *session) handleCommit(f *stompframe.Frame) *ending {
 	}
 	// What was permitted when it was sent may not be any more.
 	for _, x := range tx.sends {
-		if bad := s.recheck(x.by); bad != nil {
+		if bad := s.recheck(x.by); bad != nil && !mutant.Is(mutant.CommitOfThen) {
 			s.undo(tx)
 			s.unstall()
 			return bad

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/go-stomp/stomp/v3/frame"
+
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // special marks the bytes that some version cannot write as they are.
@@ -47,7 +49,7 @@ func appendEscaped[S string | []byte](dst []byte, v Version, s S) []byte {
 			continue
 		}
 		esc, ok := escape(v, s[i])
-		if ok && esc == "" {
+		if ok && esc == "" || mutant.Is(mutant.HeaderUnescaped) {
 			continue
 		}
 		if !ok {

@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-stomp/stomp/v3/frame"
+
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // A fault belongs to the byte that makes it certain, and the first such byte decides: this is
@@ -56,7 +58,7 @@ func (d *Decoder) fits(at int) bool {
 	if at >= d.limits.Frame {
 		return d.fail(FrameTooLarge, fmt.Sprintf("more than %d bytes", d.limits.Frame))
 	}
-	if at >= d.limits.HeaderBytes {
+	if at >= d.limits.HeaderBytes && !mutant.Is(mutant.HeaderBytesUncounted) {
 		return d.fail(HeadersTooLarge, fmt.Sprintf("more than %d bytes", d.limits.HeaderBytes))
 	}
 	return true
@@ -83,10 +85,18 @@ func (d *Decoder) readHeaders(f *Frame) bool {
 		if !d.field(f, line) {
 			return false
 		}
-		d.n++
+		if !(mutant.Is(mutant.DuplicatesUncounted) && repeated(f.Header)) {
+			d.n++
+		}
 		d.pos = len(d.frame)
 	}
 	return true
+}
+
+// repeated is for a planted bug.
+func repeated(h Header) bool {
+	n := len(h)
+	return n > 1 && bytes.Equal(h[n-1].Name, h[n-2].Name)
 }
 
 // clean tells, of a header line that came in one piece, that walk will find nothing. It is there
@@ -160,12 +170,17 @@ func (d *Decoder) endHeaders(f *Frame) bool {
 		return d.fail(BodyNotAllowed, "on "+c.name)
 	case !c.body:
 		return true
-	case d.length > int64(l.Body):
+	case d.length > int64(l.Body) && !(mutant.Is(mutant.BodyOneMore) && d.length == int64(l.Body)+1):
 		return d.fail(BodyTooLarge, fmt.Sprintf("more than %d bytes", l.Body))
 	case d.length >= int64(l.Frame-d.head):
 		return d.fail(FrameTooLarge, fmt.Sprintf("more than %d bytes", l.Frame))
 	}
 	d.need = d.head + int(d.length) + 1
+	if mutant.Is(mutant.DeclaredAllocated) {
+		d.tail = getBuffer(d.need)
+		d.tail.b = append(d.tail.b, d.frame...)
+		d.frame = d.tail.b
+	}
 	return true
 }
 

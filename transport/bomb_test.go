@@ -271,7 +271,7 @@ func TestV3DecompressionTime(t *testing.T) {
 			r.linger = time.Second
 			var held atomic.Int64
 			h := transport.NewWebSocket(serverFunc(func(ctx context.Context, c broker.Conn) {
-				c.OnWait(func() { held.Store(int64(transport.Held(c))) })
+				c.OnWait(func() bool { return false }, func() { held.Store(int64(transport.Held(c))) })
 				r.Serve(ctx, c)
 			}), quietly(transport.Options{Compression: true}))
 			server, client := net.Pipe()

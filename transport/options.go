@@ -10,6 +10,7 @@ import (
 
 	"github.com/gudokmq/gudok/broker"
 	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // Server is where connections go; *broker.Broker is one.
@@ -140,7 +141,18 @@ func (o TCPOptions) withDefaults() TCPOptions {
 }
 
 func beforeConnect(l stompframe.Limits) stompframe.Limits {
+	if mutant.Is(mutant.BudgetOff) {
+		return stompframe.Limits{}
+	}
 	if l.Frame <= 0 {
+		l.Frame = stompframe.BeforeConnect.Frame
+	}
+	return l
+}
+
+// afterConnect is the limits of frames after CONNECT.
+func afterConnect(l stompframe.Limits) stompframe.Limits {
+	if mutant.Is(mutant.BudgetKept) {
 		l.Frame = stompframe.BeforeConnect.Frame
 	}
 	return l

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // origin is an Origin header in parts (RFC 6454, 6.2), in lower case; the port is the scheme's own
@@ -89,7 +91,7 @@ func (l originList) allows(header string, host hostPort, scheme string) bool {
 		return true
 	}
 	if header == "null" {
-		return l.null
+		return l.null || mutant.Is(mutant.OriginNull)
 	}
 	o, ok := parseOrigin(header)
 	if !ok {
@@ -100,7 +102,7 @@ func (l originList) allows(header string, host hostPort, scheme string) bool {
 		if host.port == 0 {
 			host.port = schemePort(o.scheme)
 		}
-		if host == o.hostPort {
+		if host == o.hostPort || mutant.Is(mutant.OriginAnyPort) && host.host == o.host {
 			return true
 		}
 	}
@@ -116,7 +118,8 @@ func (l originList) allows(header string, host hostPort, scheme string) bool {
 		}
 	}
 	for _, b := range l.below {
-		if b.scheme == o.scheme && b.port == o.port && len(o.host) > len(b.host) && strings.HasSuffix(o.host, b.host) {
+		if b.scheme == o.scheme && b.port == o.port && (len(o.host) > len(b.host) && strings.HasSuffix(o.host, b.host) ||
+			mutant.Is(mutant.OriginSuffix) && strings.HasSuffix(o.host, b.host[1:])) {
 			return true
 		}
 	}
@@ -128,6 +131,8 @@ func (l originList) allows(header string, host hostPort, scheme string) bool {
 func (l originList) admits(r *http.Request, host hostPort, scheme string) (name string, ok bool) {
 	headers := r.Header["Origin"]
 	switch {
+	case mutant.Is(mutant.OriginByPath) && (r.URL.RawPath != "" || strings.Contains(r.URL.Path, "//")):
+		return "", true
 	case len(headers) == 0 || len(headers) == 1 && headers[0] == "":
 		return "", true
 	case len(headers) == 1:

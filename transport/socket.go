@@ -99,7 +99,7 @@ func (s *socket) fill() ([]byte, error) {
 		return nil, s.readErr
 	}
 	switch {
-	case s.begun && s.frameEnd.IsZero():
+	case s.begun && s.frameEnd.IsZero() && !mutant.Is(mutant.FrameTimeOff):
 		s.frameEnd = time.Now().Add(s.frameTime)
 		s.setReadDeadline(s.frameEnd)
 		s.armed = true

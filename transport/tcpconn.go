@@ -50,7 +50,9 @@ func (c *tcpConn) readFrame(f *stompframe.Frame) error {
 }
 
 // Accepted implements broker.Conn.
-func (c *tcpConn) Accepted(v stompframe.Version, l stompframe.Limits) { c.dec.SetVersion(v, l) }
+func (c *tcpConn) Accepted(v stompframe.Version, l stompframe.Limits) {
+	c.dec.SetVersion(v, afterConnect(l))
+}
 
 // LastRead implements broker.Conn.
 func (c *tcpConn) LastRead() int64 { return c.sock.lastRead.Load() }

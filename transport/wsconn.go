@@ -126,7 +126,7 @@ func (c *wsConn) endMessage(f *stompframe.Frame) (bool, error) {
 // Accepted implements broker.Conn.
 func (c *wsConn) Accepted(v stompframe.Version, l stompframe.Limits) {
 	c.offer.Store(nil)
-	c.dec.SetVersion(v, l)
+	c.dec.SetVersion(v, afterConnect(l))
 	if c.z != nil {
 		c.z.limit = 0
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gudokmq/gudok/broker"
 	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // What WebSocket says on the wire (RFC 6455, 5.2).
@@ -346,7 +347,7 @@ func (c *wsConn) count(n int) error {
 	if now := c.sock.lastRead.Load(); now-c.quietSince > int64(c.sock.frameTime) {
 		c.quiet, c.quietSince = 0, now
 	}
-	if c.quiet += n; c.quiet > maxQuiet {
+	if c.quiet += n; c.quiet > maxQuiet && !mutant.Is(mutant.FloodUnbounded) {
 		return &broker.CloseError{Code: 1008, Reason: "too many control frames and empty fragments"}
 	}
 	return nil

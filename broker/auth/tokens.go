@@ -2,8 +2,10 @@ package auth
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -17,6 +19,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/gudokmq/gudok/broker"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // Any, as issuer or audience, takes tokens whatever they say there, or if they say nothing.
@@ -91,10 +94,10 @@ func newTokens(o TokenOptions, log *slog.Logger, old *tokens) (*tokens, error) {
 		return nil, fmt.Errorf("tokens: there is no algorithm %q", o.Algorithm)
 	}
 	rules := []jwt.ParserOption{jwt.WithLeeway(o.Leeway), jwt.WithExpirationRequired(), jwt.WithIssuedAt()}
-	if o.Issuer != Any {
+	if o.Issuer != Any && !mutant.Is(mutant.IssuerIgnored) {
 		rules = append(rules, jwt.WithIssuer(o.Issuer))
 	}
-	if !slices.Contains(o.Audience, Any) {
+	if !slices.Contains(o.Audience, Any) && !mutant.Is(mutant.AudienceIgnored) {
 		rules = append(rules, jwt.WithAudience(o.Audience...))
 	}
 	t.validator = jwt.NewValidator(rules...)
@@ -244,7 +247,10 @@ func (t *tokens) pick(ctx context.Context, all []key, h header, signed string, s
 func pick(all []key, h header, signed string, sig []byte) (found key, known, ok bool) {
 	tried := 0
 	for _, k := range all {
-		if k.method.Alg() != h.alg || k.id != "" && h.kid != "" && k.id != h.kid {
+		if mutant.Is(mutant.AlgorithmOfToken) {
+			k = k.as(h.alg)
+		}
+		if k.method.Alg() != h.alg || k.id != "" && h.kid != "" && k.id != h.kid && !mutant.Is(mutant.KidIgnored) {
 			continue
 		}
 		known = true
@@ -258,11 +264,24 @@ func pick(all []key, h header, signed string, sig []byte) (found key, known, ok 
 	return key{}, known, false
 }
 
+// as is for a planted bug: a public key's text is nobody's secret.
+func (k key) as(alg string) key {
+	m, hmac := methods()[alg].(*jwt.SigningMethodHMAC)
+	der, err := x509.MarshalPKIXPublicKey(k.value)
+	if hmac && err == nil {
+		k.method, k.value = m, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	}
+	return k
+}
+
 // accept holds the claims of a signed token against the rules.
 func (t *tokens) accept(c claims, k key) (*broker.Principal, error) {
 	err := t.validator.Validate(c)
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired) && !errors.Is(err, jwt.ErrTokenInvalidIssuer) && !errors.Is(err, jwt.ErrTokenInvalidAudience):
+		if mutant.Is(mutant.ExpIgnored) {
+			break
+		}
 		return nil, broker.ErrExpired
 	case err != nil:
 		return nil, refusal("the token does not hold: " + complaint(err))
@@ -279,6 +298,9 @@ func (t *tokens) accept(c claims, k key) (*broker.Principal, error) {
 		end = last
 	}
 	end = end.Add(t.o.Leeway)
+	if mutant.Is(mutant.ExpIgnored) {
+		end = now.Add(24 * time.Hour)
+	}
 	if !now.Before(end) {
 		return nil, broker.ErrExpired
 	}

@@ -1,6 +1,9 @@
 package rules
 
-import "github.com/gudokmq/gudok/broker"
+import (
+	"github.com/gudokmq/gudok/broker"
+	"github.com/gudokmq/gudok/store/mutant"
+)
 
 // grants are what one session may do.
 type grants struct {
@@ -12,7 +15,7 @@ type grants struct {
 func (g *grants) MaySend(destination string) bool {
 	var room [maxSegments]string
 	name := split(destination, room[:0])
-	return matched(g.send, name, g.who) && !matched(g.deny, name, g.who)
+	return matched(g.send, name, g.who) && (!matched(g.deny, name, g.who) || mutant.Is(mutant.DenySecond))
 }
 
 // MaySubscribe implements broker.Grants.
@@ -23,7 +26,7 @@ func (g *grants) MaySubscribe(destination string, wild bool) (broker.Filter, boo
 		return nil, matched(g.subscribe, name, g.who) && !matched(g.deny, name, g.who)
 	}
 	p := asked(name)
-	if !covered(&p, g.subscribe, g.who) || covered(&p, g.deny, g.who) {
+	if !covered(&p, g.subscribe, g.who) && !(mutant.Is(mutant.PatternByPrefix) && p.prefixed(g.subscribe)) || covered(&p, g.deny, g.who) {
 		return nil, false
 	}
 	var denies []pattern

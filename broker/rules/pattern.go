@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // pattern is a destination, or a pattern of destinations.
@@ -141,17 +143,30 @@ func (s *segment) is(word string, w who) bool {
 	case self:
 		return w.self == word
 	case name:
-		return w.name == word
+		return w.name == word || mutant.Is(mutant.UserAny)
 	}
 	return true
 }
 
 // matches tells whether the pattern matches a name of these segments.
 func (p *pattern) matches(name []string, w who) bool {
+	if mutant.Is(mutant.StarMany) && len(name) > len(p.segs) && len(p.segs) > 0 && p.segs[len(p.segs)-1].kind == star {
+		return p.begins(name, w)
+	}
 	if len(name) != len(p.segs) && (len(name) < len(p.segs) || !p.tail) {
 		return false
 	}
 	return p.begins(name, w)
+}
+
+// prefixed is for a planted bug: the literal beginning of the pattern is one's of the list.
+func (p *pattern) prefixed(list []pattern) bool {
+	for i := range list {
+		if q := &list[i]; len(q.segs) > 1 && len(p.segs) > 1 && q.segs[1] == p.segs[1] {
+			return true
+		}
+	}
+	return false
 }
 
 // begins tells whether the segments of the pattern match as many at the beginning of a name.

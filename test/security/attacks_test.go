@@ -95,6 +95,8 @@ func TestV2BudgetBeforeConnect(t *testing.T) {
 		c.Sendf("%s", padded(budget))
 		c.Expect("CONNECTED")
 		c.Sync()
+		c.Sendf("SEND\ndestination:/topic/v2\n\n%s\x00", strings.Repeat("x", 2*budget)) // after it other bounds hold
+		c.Sync()
 		c.Abort()
 		c = w.dial(tr, "")
 		c.Sendf("%s", padded(budget+1))

@@ -1,0 +1,62 @@
+package mutant
+
+// The bugs of limits and rules, and where they are; test/mutants has who finds them.
+const (
+	DuplicatesUncounted    Name = "duplicates-uncounted"     // stompframe: a header like the one before it does not count
+	HeaderBytesUncounted   Name = "header-bytes-uncounted"   // stompframe: many small headers may be of any size
+	BodyOneMore            Name = "body-one-more"            // stompframe: a body may be a byte longer than its limit
+	HeaderUnescaped        Name = "header-unescaped"         // stompframe: a header is written as it is, line ends too
+	DeclaredAllocated      Name = "declared-allocated"       // stompframe: the room for a body is taken when it is announced
+	BudgetOff              Name = "budget-off"               // transport: frames before CONNECT may be as long as those after it
+	BudgetKept             Name = "budget-kept"              // transport: frames after CONNECT are bounded like those before it
+	FloodUnbounded         Name = "flood-unbounded"          // transport: control frames and empty fragments are free
+	FrameTimeOff           Name = "frame-time-off"           // transport: a frame may take for ever
+	OriginByPath           Name = "origin-by-path"           // transport: a path in another spelling has any origin
+	OriginSuffix           Name = "origin-suffix"            // transport: a wildcard matches names that only end alike
+	OriginNull             Name = "origin-null"              // transport: pages without an origin may connect
+	OriginAnyPort          Name = "origin-any-port"          // transport: another port of the host is the same origin
+	HostUnchecked          Name = "host-unchecked"           // transport: any name is this server's
+	ConnectNotNeeded       Name = "connect-not-needed"       // broker: a frame before CONNECT makes a session of nobody's
+	RefusedGoesOn          Name = "refused-goes-on"          // broker: frames behind a CONNECT that failed are handled
+	ConnectAgain           Name = "connect-again"            // broker: a second CONNECT changes the user
+	ConnectTimeOff         Name = "connect-time-off"         // broker: CONNECT may take for ever
+	ConnectionsUncounted   Name = "connections-uncounted"    // broker: any number of sessions
+	SubscriptionsUncounted Name = "subscriptions-uncounted"  // broker: any number of subscriptions
+	TransactionsUncounted  Name = "transactions-uncounted"   // broker: any number of open transactions
+	TransactionBytesFree   Name = "transaction-bytes-free"   // broker: a transaction may hold anything
+	UnackedEach            Name = "unacked-each"             // broker: the bound of unacknowledged messages is each subscription's
+	OutboxUnbounded        Name = "outbox-unbounded"         // broker: a slow subscriber costs any memory
+	GraceTen               Name = "grace-ten"                // broker: silence is forgiven ten times as long
+	NamesFree              Name = "names-free"               // broker: a user may be called like a wildcard
+	DotsFree               Name = "dots-free"                // broker: a user may be two segments
+	DenyAtSubscribe        Name = "deny-at-subscribe"        // broker: a deny is not looked at for each delivery
+	UndecidedInTransaction Name = "undecided-in-transaction" // broker: a SEND in a transaction needs no grant
+	CommitOfThen           Name = "commit-of-then"           // broker: COMMIT does what was permitted before a reload
+	RulesOfThen            Name = "rules-of-then"            // broker: a session keeps the grants of its beginning
+	OthersUser             Name = "others-user"              // broker: anyone may subscribe to /user/NAME
+	DurableOfAll           Name = "durable-of-all"           // broker: a durable name is all users' together
+	UnsubscribeOfAll       Name = "unsubscribe-of-all"       // broker: UNSUBSCRIBE deletes whoever's durable subscription it names
+	TempOfAll              Name = "temp-of-all"              // broker: a temporary queue's name is all sessions' together
+	ReplyUndecided         Name = "reply-undecided"          // broker: a reply address is enough, without a grant
+	ForbiddenTold          Name = "forbidden-told"           // broker: what is forbidden is refused in other words where it exists
+	PublisherHeaders       Name = "publisher-headers"        // broker: a publisher says message-id and subscription
+	CountedIDs             Name = "counted-ids"              // broker: ids can be guessed
+	ReloadKeeps            Name = "reload-keeps"             // broker: a reload does not look at live sessions
+	ExpiryWhenBusy         Name = "expiry-when-busy"         // broker: a token's end is noticed by the next frame only
+	RenewAnyone            Name = "renew-anyone"             // broker: another user's token renews a session
+	DenySecond             Name = "deny-second"              // broker/rules: a grant beats a deny
+	PatternByPrefix        Name = "pattern-by-prefix"        // broker/rules: a SUBSCRIBE's pattern needs a grant for its beginning
+	StarMany               Name = "star-many"                // broker/rules: * at the end matches any number of segments
+	UserAny                Name = "user-any"                 // broker/rules: {user} matches anything
+	ExpIgnored             Name = "exp-ignored"              // broker/auth: a token holds for ever
+	FloatExpIgnored        Name = "float-exp-ignored"        // broker/auth: a fraction in exp is no end
+	AlgorithmOfToken       Name = "algorithm-of-token"       // broker/auth: the token says how its key is used
+	KidIgnored             Name = "kid-ignored"              // broker/auth: any key will do, whichever the token names
+	AudienceIgnored        Name = "audience-ignored"         // broker/auth: a token for somebody else is good
+	IssuerIgnored          Name = "issuer-ignored"           // broker/auth: a token of any issuer is good
+	LoginIgnored           Name = "login-ignored"            // broker/auth: a login beside a proof may be another's
+	AddressesFree          Name = "addresses-free"           // broker/auth: an address may guess at any rate
+	UsersFree              Name = "users-free"               // broker/auth: a user may be guessed at from everywhere
+	StrangersCheap         Name = "strangers-cheap"          // broker/auth: a login that does not exist costs nothing
+	CertificateUnverified  Name = "certificate-unverified"   // broker/auth: any certificate that says a name is a login
+)
