@@ -257,7 +257,7 @@ func (b *Broker) spread(ctx context.Context, all []*session) {
 			continue // few need no spreading, and a timer per session would be coarse
 		}
 		select {
-		case <-time.After(time.Duration(rand.Int64N(int64(32*mean) + 1))):
+		case <-time.After(time.Duration(rand.Int64N(int64(32*mean) + 1))): // #nosec G404 -- it spreads goodbyes
 		case <-ctx.Done():
 		}
 	}

@@ -84,7 +84,7 @@ func (ps *Policies) deadLetter(m *store.Message, to, reason string, count int) *
 	d = stompframe.AppendHeader(d, stompframe.V12, hdrDeliveryCount, strconv.Itoa(count))
 	d = append(d, rest...)
 	return &store.Message{
-		Data: d, ID: unsafe.String(&d[from], id-from), Queue: to,
+		Data: d, ID: unsafe.String(&d[from], id-from), Queue: to, // #nosec G103 -- a message is never written again
 		Flags: m.Flags | flagDead, Priority: m.Priority, Persistent: m.Persistent,
 	}
 }

@@ -139,3 +139,10 @@ func Place(a net.Addr) string {
 
 // Names is how many queues are counted.
 func (b *Broker) Names() int { return b.names.Count() }
+
+// Matches tells whether a subscription to a pattern gets what is sent to a topic.
+func Matches(pattern, name string) bool {
+	t := newTopics()
+	t.subscribe(pattern, true, new(subscription))
+	return len(t.audiences(name, nil)) > 0
+}

@@ -128,7 +128,7 @@ func (s *session) nextBeat(now time.Time) time.Duration {
 		if due <= h.every/5 {
 			due = h.every // a beat has just been put
 		}
-		sleep = due - time.Duration(rand.Int64N(int64(h.every/10)+1))
+		sleep = due - time.Duration(rand.Int64N(int64(h.every/10)+1)) // #nosec G404 -- it spreads heart-beats
 	}
 	if h.limit > 0 {
 		sleep = min(sleep, h.limit-now.Sub(s.heard()))

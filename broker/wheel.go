@@ -97,7 +97,7 @@ func (w *wheel) insert(s *session, when time.Duration) int64 {
 		tick -= tick % wheelGroup
 	}
 	a := &s.alarm
-	a.on, a.slot = true, int32(tick%wheelSlots)
+	a.on, a.slot = true, int32(tick%wheelSlots) // #nosec G115 -- there are few slots
 	head := &w.slots[a.slot]
 	a.prev, a.next = nil, *head
 	if a.next != nil {

@@ -22,7 +22,7 @@ var pools [maxClass - minClass + 1]sync.Pool
 
 // getBuffer returns an empty buffer with room for n bytes.
 func getBuffer(n int) *buffer {
-	class := max(bits.Len(uint(max(n, 1)-1)), minClass)
+	class := max(bits.Len(uint(max(n, 1)-1)), minClass) // #nosec G115 -- not below 0
 	if class <= maxClass {
 		if p, ok := pools[class-minClass].Get().(*buffer); ok {
 			return p

@@ -19,7 +19,7 @@ func readRaw(fd int, p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	n, _, err := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+	n, _, err := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p))) // #nosec G103 -- as package syscall does; p is not empty
 	if err != 0 {
 		return 0, err
 	}
@@ -30,7 +30,7 @@ func writeRaw(fd int, p []byte) (int, error) {
 	if len(p) == 0 || len(p) > shortWrite {
 		return syscall.Write(fd, p)
 	}
-	n, _, err := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+	n, _, err := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p))) // #nosec G103 -- as package syscall does; p is not empty
 	if err != 0 {
 		return 0, err
 	}

@@ -137,12 +137,12 @@ func parseArgon(m []string) (hash, error) {
 	case saltErr != nil || keyErr != nil || len(salt) < 8 || len(salt) > 64 || len(key) < 16 || len(key) > 64:
 		return nil, errors.New("is a damaged argon2id hash (make a new one with: broker passwd)")
 	default:
-		return argonHash{uint32(memory), uint32(time), uint8(lanes), salt, key}, nil
+		return argonHash{uint32(memory), uint32(time), uint8(lanes), salt, key}, nil // #nosec G115 -- their bounds are checked above
 	}
 }
 
 func (h argonHash) derive(password string) []byte {
-	return argon2.IDKey([]byte(password), h.salt, h.time, h.memory, h.lanes, uint32(len(h.key)))
+	return argon2.IDKey([]byte(password), h.salt, h.time, h.memory, h.lanes, uint32(len(h.key))) // #nosec G115 -- 64 at most
 }
 
 func (h argonHash) matches(password string) bool {

@@ -72,5 +72,5 @@ func (r *rush) over(live, allocated, cycles uint64) bool {
 // gcPercent is how much the heap may grow, in percent of what is live.
 func gcPercent(live uint64) int {
 	room := max(smallRoom, min(live, largeRoom))
-	return int(min(max(room*100/max(live, 1), leastRoom), mostRoom))
+	return int(min(max(room*100/max(live, 1), leastRoom), mostRoom)) // #nosec G115 -- it is mostRoom at most
 }

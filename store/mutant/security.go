@@ -50,7 +50,7 @@ const (
 	UserAny                Name = "user-any"                 // broker/rules: {user} matches anything
 	ExpIgnored             Name = "exp-ignored"              // broker/auth: a token holds for ever
 	FloatExpIgnored        Name = "float-exp-ignored"        // broker/auth: a fraction in exp is no end
-	AlgorithmOfToken       Name = "algorithm-of-token"       // broker/auth: the token says how its key is used
+	AlgorithmOfToken       Name = "algorithm-of-token"       // #nosec G101 -- broker/auth: the token says how its key is used
 	KidIgnored             Name = "kid-ignored"              // broker/auth: any key will do, whichever the token names
 	AudienceIgnored        Name = "audience-ignored"         // broker/auth: a token for somebody else is good
 	IssuerIgnored          Name = "issuer-ignored"           // broker/auth: a token of any issuer is good

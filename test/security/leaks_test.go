@@ -36,11 +36,11 @@ var deaths = []struct {
 	{"half a SEND", func(d doors) error {
 		return over(d.tcp, opening+"SEND\ndestination:/queue/x\ncontent-length:100000\n\nx", false)
 	}},
-	{"DISCONNECT", func(d doors) error { return refused(d.tcp, opening+"DISCONNECT\nreceipt:r\n\n\x00", "receipt-id:r") }},
-	{"a protocol error", func(d doors) error { return refused(d.tcp, opening+"NONSENSE\n\n\x00", "ERROR") }},
+	{"DISCONNECT", func(d doors) error { return turnedAway(d.tcp, opening+"DISCONNECT\nreceipt:r\n\n\x00", "receipt-id:r") }},
+	{"a protocol error", func(d doors) error { return turnedAway(d.tcp, opening+"NONSENSE\n\n\x00", "ERROR") }},
 	{"half a handshake", func(d doors) error { return over(d.ws, harness.Upgrade(d.ws, "/ws")[:60], false) }},
 	{"a handshake that is refused", func(d doors) error {
-		return refused(d.ws, harness.Upgrade(d.ws, "/ws", "Origin: https://evil.example", "Connection: close"), " 403 ")
+		return turnedAway(d.ws, harness.Upgrade(d.ws, "/ws", "Origin: https://evil.example", "Connection: close"), " 403 ")
 	}},
 	{"a WebSocket, reset", func(d doors) error { return socket(d, func(ws *harness.WS) { ws.Conn.(*net.TCPConn).SetLinger(0) }) }},
 	{"half a WebSocket frame", func(d doors) error {
@@ -95,8 +95,8 @@ func over(addr, text string, reset bool) error {
 	return c.Close()
 }
 
-// refused connects and says something to which the broker answers and ends the connection.
-func refused(addr, text, want string) error {
+// turnedAway connects and says something to which the broker answers and ends the connection.
+func turnedAway(addr, text, want string) error {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
