@@ -41,6 +41,9 @@ func (s *session) handleConnect(f *stompframe.Frame) *ending {
 	if bad := s.revalidate(); bad != nil {
 		return bad
 	}
+	if e := s.ending.Load(); e != nil { // its time was over before it had a principal, see ring
+		return e
+	}
 	p = s.principal.Load()
 	if own != nil {
 		s.limits = s.limits.of(own)

@@ -69,6 +69,9 @@ func (s *session) ring(now time.Time, beats bool, room []byte) time.Duration {
 		if mutant.Is(mutant.ConnectTimeOff) {
 			return 0
 		}
+		if s.principal.Load() != nil {
+			return 0 // CONNECT is accepted, just in time
+		}
 		s.end(because(reasonConnectTime, "the connection was open for %v", s.within))
 		return 0
 	}

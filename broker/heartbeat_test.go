@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -143,5 +144,24 @@ func TestHeartBeatsOfMany(t *testing.T) {
 		if n := b.Snapshot().Sessions; n != 0 {
 			t.Errorf("%d sessions are left", n)
 		}
+	})
+}
+
+// lateAuth is an Authenticator that takes longer than there is time to CONNECT, and minds no context.
+type lateAuth struct{ broker.Authenticator }
+
+func (lateAuth) Authenticate(context.Context, broker.Credentials) (*broker.Principal, error) {
+	time.Sleep(11 * time.Second)
+	return &broker.Principal{Name: "late"}, nil
+}
+
+// A client is told that it is connected, or that its time is over, and never both.
+func TestConnectedOrTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t, broker.Options{Auth: lateAuth{}})
+		c := dial(t, b, 1<<20)
+		c.send("CONNECT\naccept-version:1.2\nlogin:late\n\n")
+		c.expect("ERROR", "message:no CONNECT in time")
+		c.ended()
 	})
 }

@@ -36,10 +36,11 @@ func capacities(c *conf.Config, log *slog.Logger) (clients, admins *transport.Ca
 // warnOfFiles tells when connections will be refused for want of file descriptors, before it
 // happens.
 func warnOfFiles(log *slog.Logger, connections int) {
+	needed := uint64(max(connections, 0)) + ownFiles // #nosec G115 -- not below 0
 	files, err := raiseFileLimit()
 	if err != nil {
 		log.Warn("limit of open files could not be raised", "err", err)
-	} else if files < uint64(connections)+ownFiles {
+	} else if files < needed {
 		log.Warn("fewer open files are allowed than connections", "files", files, "connections", connections,
 			"setting", "limits.connections, or ulimit -n")
 	}
