@@ -200,7 +200,7 @@ func webOptions(c *conf.Config, bound listeners, log *slog.Logger) transport.Opt
 	o.Loopback = bound.http != nil && loopbackOnly(bound.http) && len(c.HTTP.TrustedProxies) == 0
 	if bound.admin != nil {
 		if at, ok := bound.admin.Addr().(*net.TCPAddr); ok {
-			o.ConsolePort = uint16(at.Port)
+			o.ConsolePort = uint16(at.Port) // #nosec G115 -- a port
 		}
 	}
 	return o
