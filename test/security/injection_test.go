@@ -163,7 +163,7 @@ func TestV24HeaderInjection(t *testing.T) {
 	}
 }
 
-var metric = regexp.MustCompile(`^(#.*|[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_][a-zA-Z0-9_]*="(\\.|[^"\\])*",?)*\})? \S+( \S+)?)?$`)
+var metricLine = regexp.MustCompile(`^(#.*|[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_][a-zA-Z0-9_]*="(\\.|[^"\\])*",?)*\})? \S+( \S+)?)?$`)
 
 // V25: a destination is a name and nothing else: no path of a file, no line of a log or of metrics, no
 // subject of another system (NATS 2026-22). Different names are different destinations, also for
@@ -231,7 +231,7 @@ func TestV25DestinationsAreNames(t *testing.T) {
 			t.Errorf("%s: %v, %q", path, err, body)
 		}
 		for line := range strings.Lines(string(body)) {
-			if line = strings.TrimSuffix(line, "\n"); path == "/metrics" && res.StatusCode == 200 && !metric.MatchString(line) {
+			if line = strings.TrimSuffix(line, "\n"); path == "/metrics" && res.StatusCode == 200 && !metricLine.MatchString(line) {
 				t.Errorf("a metric has the line %q", line)
 			}
 		}
