@@ -69,7 +69,7 @@ func memoryInUse() func() int64 {
 	}
 	return func() int64 {
 		metrics.Read(s)
-		return int64(s[0].Value.Uint64() - s[1].Value.Uint64() - s[2].Value.Uint64())
+		return int64(s[0].Value.Uint64() - s[1].Value.Uint64() - s[2].Value.Uint64()) // #nosec G115 -- bytes of memory
 	}
 }
 
@@ -203,7 +203,7 @@ func (b *Broker) shed(sum, goal int64, short bool) (n int) {
 		sum -= l.waiting
 		n++
 	}
-	b.pressure.shed.Add(uint64(n))
+	b.pressure.shed.Add(uint64(n)) // #nosec G115 -- a count
 	return n
 }
 

@@ -142,7 +142,7 @@ func (c *wsConn) Envelope() broker.Envelope {
 		e = broker.EnvelopeBinary
 	}
 	if c.z != nil {
-		e |= broker.Envelope(c.z.bits) << 4
+		e |= broker.Envelope(c.z.bits) << 4 // #nosec G115 -- 15 at most
 	}
 	return e
 }
