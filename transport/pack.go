@@ -82,7 +82,7 @@ func (c *wsConn) AppendPacked(dst, head, packed []byte, text bool) []byte {
 	for len(head) > 0 {
 		n := min(len(head), maxStored)
 		dst = append(dst, 0)
-		dst = binary.LittleEndian.AppendUint16(dst, uint16(n)) // #nosec G115 -- maxStored at most
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(n))  // #nosec G115 -- maxStored at most
 		dst = binary.LittleEndian.AppendUint16(dst, ^uint16(n)) // #nosec G115 -- maxStored at most
 		dst = append(dst, head[:n]...)
 		head = head[n:]
