@@ -79,7 +79,8 @@ func limitWarnings(c *conf.Config) (all []error) {
 
 // fileWarning tells that fewer files may be open than connections were asked for, or nil.
 func fileWarning(c *conf.Config, files uint64) error {
-	if c.Where("limits.connections") == "" || files >= uint64(c.Limits.Connections)+ownFiles {
+	needed := uint64(max(c.Limits.Connections, 0)) + ownFiles // #nosec G115 -- not below 0
+	if c.Where("limits.connections") == "" || files >= needed {
 		return nil
 	}
 	return c.Refuse("limits.connections",

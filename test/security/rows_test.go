@@ -15,9 +15,6 @@ import (
 // rows is how many patterns of attacks there are, each with a test of its number: TestV7…
 const rows = 32
 
-// allThere makes a missing one a failure; until the last parts of issue 5 are together it is told.
-const allThere = false
-
 // Every pattern that has hit other brokers has a test that carries its number.
 func TestEveryRowHasATest(t *testing.T) {
 	numbered := regexp.MustCompile(`^TestV([0-9]+)[A-Z]`)
@@ -58,9 +55,7 @@ func TestEveryRowHasATest(t *testing.T) {
 	}
 	for n, tests := range has[1:] {
 		if len(tests) == 0 {
-			if t.Logf("no test of V%d", n+1); allThere {
-				t.Fail()
-			}
+			t.Errorf("no test of V%d", n+1)
 		}
 	}
 }
