@@ -27,7 +27,7 @@ func capacities(c *conf.Config, log *slog.Logger) (clients, admins *transport.Ca
 		own += adminFiles
 	}
 	clients = transport.NewCapacity(func() int {
-		files := int(min(fileLimit(), math.MaxInt32))
+		files := int(min(fileLimit(), math.MaxInt32)) // #nosec G115 -- it fits
 		return max(files-own, files/2)
 	}, log)
 	return clients, transport.NewCapacity(func() int { return adminFiles }, log)
