@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,7 @@ func vectors(t testing.TB) []vector {
 	valid := mint(t, es, "es", f.ec, good(nil))
 	parts := strings.Split(valid, ".")
 	body := asJSON(t, good(nil))
+	expires := regexp.MustCompile(`"exp":\d+`)
 
 	// The algorithm is the key's, not the token's.
 	for _, alg := range []string{"none", "None", "NONE", "nOnE", "", " none", "none\x00", "null", "false", "es256", "ES256 ", "HS256 ", "RS1", "ES256K", "A128KW", "dir"} {
@@ -121,7 +123,7 @@ func vectors(t testing.TB) []vector {
 		claimed(fmt.Sprintf("exp %v", v), map[string]any{"exp": v})
 	}
 	for _, n := range []string{"null", "1e400", "-0", "99999999999999999999", "253402300800", "1e20", "0.5e-400"} {
-		text("exp "+n, strings.Replace(body, fmt.Sprintf(`"exp":%d`, good(nil)["exp"]), `"exp":`+n, 1))
+		text("exp "+n, expires.ReplaceAllString(body, `"exp":`+n))
 	}
 	claimed("exp in milliseconds", map[string]any{"exp": time.Now().UnixMilli() + 60_000})
 	claimed("exp too far away without iat", map[string]any{"iat": nil, "exp": time.Now().Add(25 * time.Hour).Unix()})

@@ -170,6 +170,9 @@ func (r *reader) load(q *queues.Queue, cold []queues.Body, budget int64) ([]queu
 		r.fail(fmt.Errorf("read messages of %s: %w", q.Name(), err))
 		return nil, nil
 	}
+	if errors.Is(err, ErrDamaged) && len(got) == 0 {
+		return r.broken(q, cold, err), nil
+	}
 	if err != nil || len(got) > 0 || missing == nil {
 		return got, err
 	}
@@ -183,6 +186,20 @@ func (r *reader) load(q *queues.Queue, cold []queues.Body, budget int64) ([]queu
 		return []queues.Body{b}, nil
 	}
 	return nil, nil
+}
+
+// broken tells of the messages that lie in the first one's commit, whose pages make no sense, and gives
+// them without a message, so that those of other commits have their turn. They stay in the file.
+func (r *reader) broken(q *queues.Queue, cold []queues.Body, err error) (lost []queues.Body) {
+	for _, b := range cold {
+		if commitOf(b.At) != commitOf(cold[0].At) || b.At&pending != 0 {
+			break
+		}
+		b.M = nil
+		r.damage.report(r.opts.Logger, Damage{Queue: q.Name(), Commit: commitOf(b.At), Record: indexOf(b.At), Reason: err.Error()})
+		lost = append(lost, b)
+	}
+	return lost
 }
 
 // readAhead is how much the kernel is asked for at a time: commits that follow each other in a queue
@@ -303,7 +320,7 @@ func panicked(db *bbolt.DB, size int64, p any) error {
 			return fmt.Errorf("%w: at byte %d of the file", errUnreadable, at.Addr()-start)
 		}
 	}
-	return fmt.Errorf("the file is damaged: %v", p)
+	return fmt.Errorf("%w: %v", ErrDamaged, p)
 }
 
 // errGone tells that there is no such commit, or no such record in it.

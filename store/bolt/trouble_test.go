@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gudokmq/gudok/store"
+	"go.etcd.io/bbolt"
 )
 
 func mustOpen(t testing.TB, o Options) *Engine {
@@ -242,15 +244,23 @@ func TestReadFails(t *testing.T) {
 	if err := await(t, func(done func(error)) { e.Commit(ms, nil, done) }); err != nil {
 		t.Fatal(err)
 	}
+	came := make(chan struct{}, 500)
+	c, err := e.Consume("q", func(store.Delivery) { came <- struct{}{} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	// One message is in memory. That it was delivered is written down, and nothing more is from then on:
+	// a write would make the file longer again.
+	c.Credit(1)
+	<-came
+	if err := publish(t, e, message("other", "x", 10)); err != nil {
+		t.Fatal(err)
+	}
 	// What lies behind the end of a mapped file faults like a page that the disk has lost.
 	if err := os.Truncate(o.file(), 20<<10); err != nil {
 		t.Fatal(err)
 	}
-	c, err := e.Consume("q", func(store.Delivery) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Credit(500)
+	c.Credit(499)
 	if err := <-told; !errors.Is(err, errUnreadable) || !strings.Contains(err.Error(), "the disk cannot be read") {
 		t.Errorf("Fatal was told: %v", err)
 	}
@@ -265,6 +275,69 @@ func TestReadFails(t *testing.T) {
 	}
 	if len(told) > 0 {
 		t.Errorf("Fatal was told again: %v", <-told)
+	}
+}
+
+// Pages that make no sense any more lose their commit's messages, each of which is reported; what other
+// commits have is delivered, and nothing runs in circles.
+func TestBrokenPages(t *testing.T) {
+	o := Options{Path: t.TempDir(), HotBytes: 1}
+	e := mustOpen(t, o)
+	commit := func(from, to int) {
+		var ms []*store.Message
+		for i := from; i < to; i++ {
+			ms = append(ms, message("q", fmt.Sprint("m", i), 1000))
+		}
+		if err := await(t, func(done func(error)) { e.Commit(ms, nil, done) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(0, 1) // stays in memory
+	commit(1, 301)
+	commit(301, 311)
+	first, page, most := uint64(0), int64(0), 0
+	if err := view(e.db, func(tx *bbolt.Tx) error {
+		log := tx.Bucket(bucketLog)
+		return log.ForEach(func(key, _ []byte) error {
+			if b := log.Bucket(key); len(b.Get(keyIndex)) > most { // that of the 300
+				first, page, most = binary.BigEndian.Uint64(key), int64(b.Root()), len(b.Get(keyIndex))
+			}
+			return nil
+		})
+	}); err != nil || page == 0 {
+		t.Fatal("no commit with a page of its own: ", err)
+	}
+	f, err := os.OpenFile(o.file(), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(make([]byte, 4096), page*int64(e.db.Info().PageSize)); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	came := make(chan string, 400)
+	c, err := e.Consume("q", func(d store.Delivery) { came <- d.Message().ID })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Credit(400)
+	want := []string{"m0"}
+	for i := 301; i < 311; i++ {
+		want = append(want, fmt.Sprint("m", i))
+	}
+	for _, id := range want {
+		select {
+		case got := <-came:
+			if got != id {
+				t.Fatalf("%s came, want %s", got, id)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s does not come", id)
+		}
+	}
+	n, list := e.Damage()
+	if n != 300 || list[0].Commit != first || list[0].Queue != "q" || !strings.Contains(list[0].Reason, "damaged") {
+		t.Errorf("%d damages, the first %+v", n, list[0])
 	}
 }
 
