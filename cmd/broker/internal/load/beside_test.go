@@ -58,8 +58,8 @@ func TestPauseBesideSessions(t *testing.T) {
 		t.Skip("no /proc")
 	}
 	ws, _ := new(stub).serve(t)
-	debug.FreeOSMemory() // what tests before this one have left would take in all that is to grow
-	o := load.Options{Target: ws, PID: os.Getpid(), Subs: 2, Pubs: 1, Size: 64, Rate: 200, Conns: 400, Topics: 50, Live: 1 << 20, Duration: 300 * time.Millisecond}
+	debug.FreeOSMemory() // what tests before this one have left would take in much of what is to grow
+	o := load.Options{Target: ws, PID: os.Getpid(), Subs: 2, Pubs: 1, Size: 64, Rate: 200, Conns: 4000, Topics: 50, Live: 1 << 20, Duration: 300 * time.Millisecond}
 	r, err := load.Pause(t.Context(), o)
 	if err != nil || !r.Sound() || r.Conns < 50 || r.Latency == nil || r.Quiet == nil || r.BrokerPeak <= 0 {
 		t.Errorf("%v, %+v", err, r)
