@@ -208,7 +208,9 @@ func idLength(t *testing.T) int {
 
 // What waits for room behind a large message comes, in order, as soon as there is some; a consumer
 // in mode auto takes it at once.
-func TestPrefetchBytesBlocksNobody(t *testing.T) {
+func TestPrefetchBytesBlocksNobody(t *testing.T) { synctest.Test(t, prefetchBytesBlocksNobody) }
+
+func prefetchBytesBlocksNobody(t *testing.T) {
 	b := newBroker(t, broker.Options{Limits: broker.Limits{PrefetchBytes: 1000}})
 	p := login(t, b, "")
 	send := func(bodies ...string) {
@@ -247,6 +249,7 @@ func TestPrefetchBytesBlocksNobody(t *testing.T) {
 	if f := d.expect("MESSAGE"); f.body != large {
 		t.Errorf("got %.10q", f.body)
 	}
+	synctest.Wait() // the queue goes on once the large one is written
 	if got, _ := c.held(); strings.Join(got, "") != "d" { // it is c's turn, and there is room for a small one
 		t.Errorf("held %q", got)
 	}

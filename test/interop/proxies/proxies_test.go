@@ -251,7 +251,8 @@ func (c *conn) works(b *harness.Broker) {
 	c.say(login)
 	_, rest, _ := strings.Cut(c.hear("user-name:alice"), "\nsession:")
 	session, _, _ := strings.Cut(rest, "\n")
-	c.say("SUBSCRIBE\nid:0\ndestination:/topic/x\n\n\x00SEND\ndestination:/topic/x\nreceipt:r\n\nthrough the proxy\x00")
+	topic := "/topic/" + session // others are at work as well
+	c.say("SUBSCRIBE\nid:0\ndestination:" + topic + "\n\n\x00SEND\ndestination:" + topic + "\nreceipt:r\n\nthrough the proxy\x00")
 	c.hear("through the proxy")
 	c.hear("receipt-id:r")
 	c.say("NONSENSE\n\n\x00")
