@@ -249,7 +249,7 @@ func prefetchBytesBlocksNobody(t *testing.T) {
 	if f := d.expect("MESSAGE"); f.body != large {
 		t.Errorf("got %.10q", f.body)
 	}
-	synctest.Wait() // the queue goes on once the large one is written
+	synctest.Wait()                                       // the queue goes on once the large one is written
 	if got, _ := c.held(); strings.Join(got, "") != "d" { // it is c's turn, and there is room for a small one
 		t.Errorf("held %q", got)
 	}
