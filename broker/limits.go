@@ -20,7 +20,7 @@ type Limits struct {
 	// the prefetch of a subscription.
 	Unacked int
 	// PrefetchBytes is what the messages may add up to, each its store.Message.Size, that one
-	// subscription holds unacknowledged [1 MiB]; but one message it may always have.
+	// subscription holds unacknowledged [16 MiB, so that a client may wait for a few large ones before it acknowledges]; but one message it may always have.
 	PrefetchBytes int64
 	// Transactions is how many may be open in a session at once [16].
 	Transactions int
@@ -66,7 +66,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Subscriptions, 256)
 	setDefault(&l.WildcardSubscriptions, 64)
 	setDefault(&l.Unacked, 1000)
-	setDefault(&l.PrefetchBytes, 1<<20)
+	setDefault(&l.PrefetchBytes, 16<<20)
 	setDefault(&l.Transactions, 16)
 	setDefault(&l.TransactionFrames, 10_000)
 	setDefault(&l.TransactionBytes, 8<<20)

@@ -309,7 +309,7 @@ func Default() *Config {
 			Subscriptions:         256,
 			WildcardSubscriptions: 64,
 			Unacked:               1000,
-			PrefetchBytes:         1 << 20,
+			PrefetchBytes:         16 << 20,
 			Transactions:          16,
 			TransactionFrames:     10_000,
 			TransactionBytes:      8 << 20,

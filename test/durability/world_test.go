@@ -76,7 +76,7 @@ func newWorld(t *testing.T, rnd *rand.Rand, data string) *world {
 func configFor(data string) string {
 	return fmt.Sprintf(`
 store: {engine: bolt, path: %s, min_free: 0}
-limits: {unacked: 10000}
+limits: {unacked: 10000, prefetch_bytes: 1GiB}
 policies:
 - {match: %s, max_messages: %d, overflow: drop-oldest}
 - {match: %s, redelivery: {limit: %d}}
