@@ -20,7 +20,8 @@ type Limits struct {
 	// the prefetch of a subscription.
 	Unacked int
 	// PrefetchBytes is what the messages may add up to, each its store.Message.Size, that one
-	// subscription holds unacknowledged [16 MiB, so that a client may wait for a few large ones before it acknowledges]; but one message it may always have.
+	// subscription holds unacknowledged [16 MiB, so that a client may wait for some large ones before
+	// it acknowledges any]; but one message it may always have.
 	PrefetchBytes int64
 	// Transactions is how many may be open in a session at once [16].
 	Transactions int

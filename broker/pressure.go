@@ -236,6 +236,8 @@ func (s *session) hold() {
 	s.settle()
 	t := time.NewTimer(holdTime)
 	defer t.Stop()
+	// What the client says meanwhile is not read: the wheel may look just between two holds.
+	defer func() { s.beat.excused.Store(time.Now().UnixNano()) }()
 	for {
 		wake := s.out.waking()
 		if s.ending.Load() != nil {
