@@ -18,7 +18,7 @@ type heartBeat struct {
 	every time.Duration // write at least this often; 0: never
 	limit time.Duration // silence that ends the session; 0: any
 
-	// Written by the wheel's turn.
+	// Written by the wheel's turn, and by a reader that was held up.
 	excused atomic.Int64 // until then nobody was reading, Unix nanoseconds
 }
 
