@@ -19,10 +19,16 @@ const (
 	holdFrames = 16               // what it may then send until it is held up again
 	stuckTime  = 30 * time.Second // after which memory that stays short is not the sessions'
 	leastShed  = batchBytes       // a session for which less waits is not slow
+
+	// However fast publishers are, no more comes to wait between two looks than one part in lookShare of
+	// Limits.Outboxes or Memory, and lookSlack for each session; each publisher tells of so much at a time.
+	lookShare = 8
+	lookSlack = 4 << 10
+	tellBytes = 256 << 10
 )
 
 // pressure keeps what waits to be written, and the memory in use, within limits. One goroutine looks
-// at the outboxes a few times a second; putting into one does not know of it.
+// at the outboxes a few times a second, and when publishers have put so much into them that it ought to.
 type pressure struct {
 	// Static.
 	inUse func() int64
@@ -30,6 +36,7 @@ type pressure struct {
 	stop  chan struct{}
 	done  chan struct{}
 	once  sync.Once
+	ask   chan struct{} // for a look at once
 
 	// Read anywhere; written by the sampler.
 	eased   atomic.Pointer[chan struct{}] // while memory is short: closed when it is not any more
@@ -37,6 +44,10 @@ type pressure struct {
 	samples atomic.Uint64
 	used    atomic.Int64 // as of the last look
 	shed    atomic.Uint64
+	looked  atomic.Pointer[chan struct{}] // closed by the end of the look that is next, or on its way
+	slack   atomic.Int64                  // lookSlack of all sessions
+
+	caused atomic.Int64 // bytes published since the last look began, by the number of their receivers
 
 	let time.Time // a connection was let in last although memory is short; guarded by Broker.mu
 
@@ -52,7 +63,9 @@ func (p *pressure) init(inUse func() int64) {
 		p.inUse = memoryInUse()
 	}
 	p.used.Store(p.inUse())
-	p.stop, p.done = make(chan struct{}), make(chan struct{})
+	p.stop, p.done, p.ask = make(chan struct{}), make(chan struct{}), make(chan struct{}, 1)
+	looked := make(chan struct{})
+	p.looked.Store(&looked)
 }
 
 // end stops the sampler and waits for it.
@@ -85,10 +98,13 @@ func (b *Broker) sampler() {
 			b.easeMemory()
 			return
 		case <-t.C:
+		case <-p.ask:
 		}
 		began := time.Now()
 		b.sample()
 		p.samples.Add(1)
+		next := make(chan struct{})
+		close(*p.looked.Swap(&next))
 		t.Reset(min(max(sampleTime, sampleShare*time.Since(began)), sampleMost))
 	}
 }
@@ -97,6 +113,7 @@ func (b *Broker) sampler() {
 func (b *Broker) sample() {
 	p := &b.pressure
 	l := &b.bounds.Load().limits
+	p.caused.Store(0)
 	sum := b.waiting()
 	goal := l.Outboxes
 	if excess, fresh := b.excess(l.Memory); fresh && excess > 0 {
@@ -120,6 +137,7 @@ func (b *Broker) waiting() (sum int64) {
 		p.all = append(p.all, s)
 	}
 	b.mu.Unlock()
+	p.slack.Store(lookSlack * int64(len(p.all)))
 	for _, s := range p.all {
 		if e := s.ending.Load(); e == nil || !e.abort {
 			sum += s.out.waiting.Load()
@@ -220,6 +238,35 @@ func (p *pressure) refuses() bool {
 	}
 	p.let = now
 	return false
+}
+
+// look waits for a look at the outboxes once publishers have put enough into them since the last, so
+// that what waits is bounded however many there are, and fast.
+func (s *session) look() {
+	n := s.caused.Load()
+	if n < tellBytes {
+		return
+	}
+	s.caused.Add(-n)
+	p := &s.b.pressure
+	l := &s.b.bounds.Load().limits
+	most := l.Outboxes
+	if l.Memory > 0 {
+		most = min(most, l.Memory)
+	}
+	if p.caused.Add(n) < most/lookShare+p.slack.Load() {
+		return
+	}
+	s.settle()
+	looked := *p.looked.Load()
+	select {
+	case p.ask <- struct{}{}:
+	default:
+	}
+	select {
+	case <-looked:
+	case <-p.done:
+	}
 }
 
 // hold keeps the reader from reading on after a SEND while memory is short; not for ever, since what

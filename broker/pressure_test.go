@@ -63,12 +63,13 @@ func stopAll(all []*client) {
 func TestOutboxesOfAllSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBroker(t, broker.Options{Limits: broker.Limits{Outbox: 16 << 20, Outboxes: 8 << 20, SendTime: time.Hour}})
+		look := b.Sampler()
 		all := readers(t, b, 12) // 19.5 MiB, of which the network has a little
 		defer stopAll(all)
 		if s := b.Snapshot(); s.Outboxes < 18<<20 || s.LargestOutbox < 2<<20 || s.LargestOutbox > 4<<20 {
 			t.Errorf("%+v", s)
 		}
-		time.Sleep(time.Second)
+		look()
 		synctest.Wait()
 		if got := fmt.Sprint(closed(t, all)); got != "[8 9 10 11 12]" {
 			t.Errorf("closed: %s", got)
@@ -78,6 +79,42 @@ func TestOutboxesOfAllSessions(t *testing.T) {
 		}
 		// Memory is not short: others come and go.
 		connect(t, b).sync()
+	})
+}
+
+// That bound holds however fast publishers are: no time passes here, in which somebody would look.
+func TestOutboxesOfFastPublishers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const bound, readers, publishers, size = 8 << 20, 40, 4, 32 << 10
+		b := newBroker(t, broker.Options{Limits: broker.Limits{Outbox: 64 << 20, Outboxes: bound, SendTime: time.Hour}})
+		all := make([]*client, readers)
+		defer stopAll(all)
+		for i := range all {
+			all[i] = dial(t, b, 256)
+			all[i].send("CONNECT\naccept-version:1.2\n\n")
+			all[i].expect("CONNECTED")
+			all[i].send("SUBSCRIBE\nid:t\ndestination:/topic/x\n\n")
+		}
+		synctest.Wait()
+		senders := make([]*client, publishers)
+		for i := range senders {
+			senders[i] = connect(t, b)
+		}
+		body, most := strings.Repeat("x", size), int64(0)
+		for range 50 {
+			for _, c := range senders {
+				c.send("SEND\ndestination:/topic/x\n\n" + body)
+			}
+			synctest.Wait()
+			most = max(most, b.Snapshot().Outboxes)
+		}
+		// Each may be about to tell of what it put in, and of one message more.
+		if allowed := int64(bound + bound/8 + publishers*(256<<10+2*readers*size)); most > allowed {
+			t.Errorf("%d MiB waited, %d are allowed", most>>20, allowed>>20)
+		}
+		if s := b.Snapshot(); s.Shed == 0 {
+			t.Errorf("%+v", s)
+		}
 	})
 }
 

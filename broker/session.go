@@ -72,6 +72,7 @@ type session struct {
 	consuming atomic.Pointer[[]*subscription] // those of queues; written by the reader
 	received  atomic.Uint64
 	delivered atomic.Uint64
+	caused    atomic.Int64 // bytes published, by the number of their receivers, that look has not told of
 }
 
 func newSession(b *Broker, c Conn) *session {
@@ -117,6 +118,7 @@ func (s *session) read() *ending {
 			s.settle()
 		}
 		e := s.handle(&f)
+		s.look()
 		if f.Command == frame.SEND {
 			s.hold()
 		}

@@ -119,6 +119,9 @@ func (t *topics) publish(name string, b *burst, from *session, c *claims) (durab
 		receivers += len(*a.snapshot.Load())
 	}
 	b.shared = b.pays(receivers)
+	if from != nil {
+		from.caused.Add(int64(receivers) * b.size)
+	}
 	for _, a := range all {
 		for _, s := range *a.snapshot.Load() {
 			if s.durable == "" {
