@@ -11,6 +11,10 @@ import (
 // minGrace is the least silence that ends a session: networks and background tabs pause.
 const minGrace = 5 * time.Second
 
+// beatMargin is how much sooner than agreed a beat is written, of intervals above twice that: so late it may be
+// on the way, and the broker under load.
+const beatMargin = time.Second
+
 // heartBeat is what a session has agreed to do while nothing happens: write beats, and end when the
 // client's stay away. The broker's wheel asks for it.
 type heartBeat struct {
@@ -48,7 +52,7 @@ func (h HeartBeat) offer(own, client time.Duration) time.Duration {
 // startBeats starts the heart-beats of a session, in place of its time to CONNECT.
 func (s *session) startBeats(out, in time.Duration, grace int) {
 	h := &s.beat
-	h.every = out / 2
+	h.every = out - min(out/2, beatMargin)
 	if in > 0 {
 		h.limit = max(in*time.Duration(grace), minGrace)
 		if mutant.Is(mutant.GraceTen) {

@@ -72,7 +72,7 @@ func TestHeartBeatsOverHours(t *testing.T) {
 			t.Errorf("silent client was cut after %v, want 30 s and a little", d)
 		}
 		n := <-beats
-		if least, most := int(life/(10*time.Second)), int(life/(4*time.Second)); n < least || n > most {
+		if least, most := int(life/(10*time.Second)), int(life/(8*time.Second)); n < least || n > most {
 			t.Errorf("%d beats in %v, want %d to %d", n, life, least, most)
 		}
 	})
