@@ -55,8 +55,8 @@ type address struct {
 // resolve finds what a client's word for a destination means in this session: /user/queue/x is
 // this user's own, which has his name in it.
 func (s *session) resolve(op Op, destination string) (address, *ending) {
-	if op == OpSend && s.latest != nil && destination == s.latest.name {
-		return *s.latest, nil
+	if op == OpSend && s.latest.kind != 0 && destination == s.latest.name {
+		return s.latest, nil
 	}
 	k, rest, wild, bad := parseDestination(destination, op == OpSubscribe)
 	if bad != nil {
@@ -65,8 +65,7 @@ func (s *session) resolve(op Op, destination string) (address, *ending) {
 	a := address{k, destination, rest, wild}
 	switch {
 	case op == OpSend && (k == kindQueue || k == kindTopic): // what it means depends on nothing else
-		latest := a
-		s.latest = &latest
+		s.latest = a
 	case k == kindUser && isUserPath(rest):
 		a.rest = s.self() + "/" + rest
 		a.name = userPrefix + a.rest

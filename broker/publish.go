@@ -18,6 +18,7 @@ const (
 	gatherTime = time.Millisecond // a message is not held back for longer, even by the handling of the next
 	maxGather  = 1024             // messages
 	maxClaims  = 256              // outboxes written to by turns
+	maxRuns    = 32               // topics whose audiences are looked up together: as much as stays in a cache
 )
 
 // gathered is topic messages that a session has sent and nobody has got yet.
@@ -26,6 +27,16 @@ type gathered struct {
 	bytes  int64
 	since  time.Time // when the first came
 	claims claims
+
+	// Of settle.
+	runs      []run
+	audiences []*audience
+}
+
+// run is messages to one topic that are delivered together, to gathered.audiences[from:to].
+type run struct {
+	sends    []topicSend
+	from, to int
 }
 
 type topicSend struct {
@@ -73,8 +84,16 @@ func (s *session) settle() {
 			}
 			n++
 		}
-		s.deliver(rest[:n], &g.claims)
+		g.runs = append(g.runs, run{sends: rest[:n]})
 		rest = rest[n:]
+	}
+	for rest := g.runs; len(rest) > 0; {
+		runs := rest[:min(len(rest), maxRuns)]
+		g.audiences = s.b.topics.look(runs, g.audiences[:0])
+		for _, r := range runs {
+			s.deliver(r.sends, g.audiences[r.from:r.to], &g.claims)
+		}
+		rest = rest[len(runs):]
 	}
 }
 
@@ -86,13 +105,16 @@ func (g *gathered) done() {
 	g.claims.flush()
 	clear(g.sends)
 	g.sends, g.bytes = g.sends[:0], 0
+	clear(g.runs)
+	clear(g.audiences[:cap(g.audiences)])
+	g.runs, g.audiences = g.runs[:0], g.audiences[:0]
 	gatherings.Put(g)
 }
 
 // deliver gives messages to their topic, which is one for all of them. Those who listen get them at
 // once; a receipt waits for those who are to get its message later.
-func (s *session) deliver(sends []topicSend, c *claims) {
-	queues := s.b.topics.publish(sends[0].topic, burstOf(sends), s, c)
+func (s *session) deliver(sends []topicSend, to []*audience, c *claims) {
+	queues := s.b.topics.serve(to, sends[0].topic, burstOf(sends), s, c)
 	if queues == nil {
 		for i := range sends {
 			sends[i].r.confirm()

@@ -28,7 +28,7 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 		return because(reasonMissingHeader, "SEND needs a destination")
 	}
 	destination := ""
-	if s.latest != nil && string(name) == s.latest.name {
+	if string(name) == s.latest.name {
 		destination = s.latest.name
 	} else {
 		destination = string(name)

@@ -48,7 +48,7 @@ type session struct {
 	txBytes      int64
 	txFrames     int
 	temps        map[string]*tempQueue
-	latest       *address                  // of the latest SEND: most name one destination again and again
+	latest       address                   // of the latest SEND: most name one destination again and again
 	silently     func(dup bool, err error) // storedSilently, made once
 	gathered     *gathered                 // topic messages sent and not delivered yet
 	spared       int                       // SENDs that hold lets pass

@@ -76,10 +76,10 @@ func (s *session) nameSubscription(sub *subscription, f *stompframe.Frame) *endi
 	switch {
 	case ok:
 		sub.id = string(id)
-		sub.prefix = stompframe.AppendHeaderBytes([]byte(frame.MESSAGE+"\n"), s.version, []byte(frame.Subscription), id)
+		sub.prefix = stompframe.AppendHeaderBytes(append(sub.room[:0], frame.MESSAGE+"\n"...), s.version, []byte(frame.Subscription), id)
 	case s.version == stompframe.V10:
 		sub.id = sub.destination
-		sub.prefix = []byte(frame.MESSAGE + "\n")
+		sub.prefix = append(sub.room[:0], frame.MESSAGE+"\n"...)
 	default:
 		return because(reasonMissingHeader, "SUBSCRIBE needs an id in STOMP %s", s.version)
 	}

@@ -20,40 +20,38 @@ const (
 
 // subscription is one SUBSCRIBE of a session.
 type subscription struct {
+	// What each message of a topic looks at: a cache line, and the next. All is static but what says who writes it.
+	s       *session
+	way     *way                   // of a seat: the subscription is the place of a durable one at its topic
+	filter  atomic.Pointer[Filter] // keeps from a wildcard subscription what its session may not get; mostly nil. A reload replaces it
+	sent    uint64                 // topic messages; owned by the session's flusher
+	gone    atomic.Bool            // deliver nothing any more; written by who unsubscribes
+	mode    ackMode
+	noLocal bool
+	queued  bool     // route is a queue: that of the destination, or a private one
+	prefix  []byte   // MESSAGE and the subscription header, escaped for this session's version
+	room    [40]byte // for prefix
+
 	// Static.
-	s           *session
 	id          string // as the client named it; in 1.0 without an id, the destination
 	destination string // as the client wrote it
 	name        string // as it is permitted: what is decided on again after a reload
 	pattern     bool   // name is a pattern
 	route       string // what is routed: a topic's name or pattern, or a queue's name
 	wild        bool   // route is a pattern
-	mode        ackMode
-	noLocal     bool
-	queued      bool   // route is a queue
-	temp        bool   // it is a temporary one
+	temp        bool   // route is a temporary queue
 	durable     string // the queue of a durable subscription; alone it is that queue's seat at its topic
 	implicit    bool   // made by a reply-to, not by a SUBSCRIBE
 	topic       string // what it listens to while route is its private queue (private.go), else empty
 	ephemeral   bool   // Spring's: about a user's destination
 	number      uint64 // counts the session's subscriptions; first part of an ack id
-	prefix      []byte // MESSAGE and the subscription header, escaped for this session's version
 	prefetch    int
 	asked       bool   // the client said the prefetch
 	queue       *queue // nil for topics
-	way         *way   // of a seat
 
 	// Guarded by s.table.
 	by *granted // who permitted it
 
-	// Owned by the session's flusher.
-	sent uint64 // topic messages
-
-	// filter keeps from a wildcard subscription what its session may not get; mostly nil. A reload
-	// replaces it.
-	filter atomic.Pointer[Filter]
-	// gone: deliver nothing any more.
-	gone atomic.Bool
 	// fresh: bytes published into its private queue and not handed to it yet.
 	fresh atomic.Int64
 
@@ -92,7 +90,7 @@ func (sub *subscription) deliverTopic(name string, b *burst, from *session, c *c
 	if f := sub.filter.Load(); f != nil && (*f)(name) {
 		return
 	}
-	if sub.topic != "" {
+	if sub.queued {
 		for _, m := range b.ms {
 			sub.enqueue(m)
 		}

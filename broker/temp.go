@@ -67,7 +67,7 @@ func (s *session) replyTo(f *stompframe.Frame) (string, *ending) {
 	}
 	sub := &subscription{s: s, id: v, destination: v, route: t.queue, prefetch: autoPrefetch, queued: true, temp: true, implicit: true}
 	sub.permitted(p)
-	sub.prefix = stompframe.AppendHeader([]byte(frame.MESSAGE+"\n"), s.version, frame.Subscription, v)
+	sub.prefix = stompframe.AppendHeader(append(sub.room[:0], frame.MESSAGE+"\n"...), s.version, frame.Subscription, v)
 	s.numbers++
 	sub.number = s.numbers
 	return replyPrefix + t.token, s.consume(sub, "")

@@ -17,8 +17,15 @@ type topics struct {
 // audience is the subscriptions of one name or pattern. Publishers walk a snapshot without a
 // lock; changes are made under topics.mu.
 type audience struct {
-	snapshot atomic.Pointer[[]*subscription]
+	snapshot atomic.Pointer[members]
 	gone     int // members of the snapshot that have left; guarded by topics.mu
+}
+
+// members is a snapshot of an audience. That of few is in one place: where messages go to one of many
+// topics, what is looked at is in no cache.
+type members struct {
+	subs []*subscription
+	few  [5]*subscription
 }
 
 // node is one segment of the patterns' tree.
@@ -29,37 +36,49 @@ type node struct {
 	rest     *audience        // "#", ">", "**": patterns that take any number from here
 }
 
-// add appends a member. The backing array is shared by the snapshots that grew from one another:
+// list is who was a member just now.
+func (a *audience) list() []*subscription { return a.snapshot.Load().subs }
+
+// add appends a member. The backing array of many is shared by the snapshots that grew from one another:
 // each reads only its own length.
 func (a *audience) add(s *subscription) {
 	var subs []*subscription
-	if p := a.snapshot.Load(); p != nil {
-		subs = *p
+	if m := a.snapshot.Load(); m != nil {
+		subs = m.subs
 	}
-	subs = append(subs, s)
-	a.snapshot.Store(&subs)
+	m := new(members)
+	if len(subs) < len(m.few) {
+		subs = append(m.few[:0], subs...)
+	}
+	m.subs = append(subs, s)
+	a.snapshot.Store(m)
 }
 
 // leave takes note that a member has gone, and makes a new snapshot once a quarter has, so that
 // leaving costs the same however large the audience. It reports whether nobody is left.
 func (a *audience) leave() bool {
 	a.gone++
-	p := a.snapshot.Load()
-	n := len(*p)
+	subs := a.list()
+	n := len(subs)
 	if a.gone == n {
 		return true
 	}
 	if a.gone*4 < n && n > 64 {
 		return false
 	}
-	left := make([]*subscription, 0, n-a.gone+4)
-	for _, s := range *p {
+	m := new(members)
+	left := m.few[:0]
+	if n-a.gone > len(m.few) {
+		left = make([]*subscription, 0, n-a.gone+4)
+	}
+	for _, s := range subs {
 		if !s.gone.Load() {
 			left = append(left, s)
 		}
 	}
 	a.gone = 0
-	a.snapshot.Store(&left)
+	m.subs = left
+	a.snapshot.Store(m)
 	return false
 }
 
@@ -113,18 +132,49 @@ func (t *topics) unsubscribe(name string, wild bool, s *subscription) {
 // flushes the claims that it gets; without c, goroutines do.
 func (t *topics) publish(name string, b *burst, from *session, c *claims) (durable seats) {
 	var few [8]*audience
+	t.mu.RLock()
 	all := t.audiences(name, few[:0])
+	t.mu.RUnlock()
+	return t.serve(all, name, b, from, c)
+}
+
+// look finds the audiences of what was sent to several topics. What it reads is read again at once, when messages
+// are delivered; here one cache miss need not be over for the next to begin.
+func (t *topics) look(runs []run, all []*audience) []*audience {
+	t.mu.RLock()
+	for i := range runs {
+		r := &runs[i]
+		r.from = len(all)
+		all = t.audiences(r.sends[0].topic, all)
+		r.to = len(all)
+	}
+	t.mu.RUnlock()
+	if len(runs) == 1 {
+		return all
+	}
+	for _, a := range all {
+		if subs := a.list(); len(subs) <= len(members{}.few) {
+			for _, s := range subs {
+				s.gone.Load()
+			}
+		}
+	}
+	return all
+}
+
+// serve is publish to those audiences.
+func (t *topics) serve(all []*audience, name string, b *burst, from *session, c *claims) (durable seats) {
 	receivers := 0
 	for _, a := range all {
-		receivers += len(*a.snapshot.Load())
+		receivers += len(a.list())
 	}
 	b.shared = b.pays(receivers)
 	if from != nil {
 		from.caused.Add(int64(receivers) * b.size)
 	}
 	for _, a := range all {
-		for _, s := range *a.snapshot.Load() {
-			if s.durable == "" {
+		for _, s := range a.list() {
+			if s.way == nil {
 				s.deliverTopic(name, b, from, c)
 			} else if s.way.enter(s) {
 				durable = append(durable, s)
@@ -137,9 +187,12 @@ func (t *topics) publish(name string, b *burst, from *session, c *claims) (durab
 // durable is what publish returns, without publishing.
 func (t *topics) durable(name string) (durable seats) {
 	var few [8]*audience
-	for _, a := range t.audiences(name, few[:0]) {
-		for _, s := range *a.snapshot.Load() {
-			if s.durable != "" && s.way.enter(s) {
+	t.mu.RLock()
+	all := t.audiences(name, few[:0])
+	t.mu.RUnlock()
+	for _, a := range all {
+		for _, s := range a.list() {
+			if s.way != nil && s.way.enter(s) {
 				durable = append(durable, s)
 			}
 		}
@@ -147,10 +200,8 @@ func (t *topics) durable(name string) (durable seats) {
 	return durable
 }
 
-// audiences appends who gets what is sent to name.
+// audiences appends who gets what is sent to name. t.mu is held.
 func (t *topics) audiences(name string, all []*audience) []*audience {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
 	if a := t.exact[name]; a != nil {
 		all = append(all, a)
 	}
