@@ -142,6 +142,8 @@ func FuzzDiffGoStomp(f *testing.F) {
 				theirs, refErr = ref.Read()
 			}
 			switch {
+			case ok && refErr != nil && ours.Command != gostomp.SEND && ours.Header.Has(gostomp.ContentLength):
+				return // EOLs where no body may be, and content-length does not count them
 			case ok && refErr != nil:
 				t.Fatalf("%q: go-stomp refuses %s: %v", in, show(&ours), refErr)
 			case err != nil && refErr == nil:
