@@ -112,7 +112,7 @@ func (b *Broker) Watched() int {
 // Sampler ends the broker's own looks at memory and returns what looks once.
 func (b *Broker) Sampler() func() {
 	b.pressure.end()
-	return b.sample
+	return func() { b.sample(true) }
 }
 
 // Counted tells how many sessions the census counts in all, and of whom it counts any.

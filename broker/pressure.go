@@ -11,24 +11,26 @@ import (
 )
 
 const (
-	sampleTime  = 100 * time.Millisecond // how often memory is looked at
-	sampleMost  = 500 * time.Millisecond // where there are so many sessions that a look takes long
-	sampleShare = 200                    // a look takes one part of so many of the time, at most
+	sampleTime = 100 * time.Millisecond // how often memory is looked at
+	lookTime   = time.Second            // how often the outboxes are, though nobody asks
+	lookMost   = 5 * time.Second        // where there are so many sessions that it takes long
+	lookShare  = 1000                   // it takes one part of so many of the time, then
 
 	holdTime   = time.Second      // how long a publisher is held up while memory is short
 	holdFrames = 16               // what it may then send until it is held up again
 	stuckTime  = 30 * time.Second // after which memory that stays short is not the sessions'
 	leastShed  = batchBytes       // a session for which less waits is not slow
 
-	// However fast publishers are, no more comes to wait between two looks than one part in lookShare of
-	// Limits.Outboxes or Memory, and lookSlack for each session; each publisher tells of so much at a time.
-	lookShare = 8
-	lookSlack = 4 << 10
+	// However fast publishers are, no more comes to wait between two looks than one part in askShare of
+	// Limits.Outboxes or Memory, and askSlack for each session; each publisher tells of so much at a time.
+	askShare  = 8
+	askSlack  = 4 << 10
 	tellBytes = 256 << 10
 )
 
 // pressure keeps what waits to be written, and the memory in use, within limits. One goroutine looks
-// at the outboxes a few times a second, and when publishers have put so much into them that it ought to.
+// at memory a few times a second, and at the outboxes then if it is short, and when so much has been put into them
+// that it ought to.
 type pressure struct {
 	// Static.
 	inUse func() int64
@@ -45,7 +47,7 @@ type pressure struct {
 	used    atomic.Int64 // as of the last look
 	shed    atomic.Uint64
 	looked  atomic.Pointer[chan struct{}] // closed by the end of the look that is next, or on its way
-	slack   atomic.Int64                  // lookSlack of all sessions
+	slack   atomic.Int64                  // askSlack of all sessions
 
 	caused atomic.Int64 // bytes published since the last look began, by the number of their receivers
 
@@ -53,6 +55,8 @@ type pressure struct {
 
 	// Owned by the sampler.
 	all       []*session
+	seen      time.Time     // when the outboxes were looked at last
+	rest      time.Duration // for how long they are not again, if nobody asks
 	collected time.Time     // when garbage was collected last
 	pause     time.Duration // for how long it is not again
 }
@@ -93,30 +97,40 @@ func (b *Broker) sampler() {
 	t := time.NewTimer(sampleTime)
 	defer t.Stop()
 	for {
+		asked := false
 		select {
 		case <-p.stop:
 			b.easeMemory()
 			return
 		case <-t.C:
 		case <-p.ask:
+			asked = true
 		}
-		began := time.Now()
-		b.sample()
+		b.sample(asked)
 		p.samples.Add(1)
-		next := make(chan struct{})
-		close(*p.looked.Swap(&next))
-		t.Reset(min(max(sampleTime, sampleShare*time.Since(began)), sampleMost))
+		if asked {
+			next := make(chan struct{})
+			close(*p.looked.Swap(&next))
+		}
+		t.Reset(sampleTime)
 	}
 }
 
-// sample looks once, and does what is needed.
-func (b *Broker) sample() {
+// sample looks at memory, and at the outboxes if asked to or if it is time, and does what is needed.
+func (b *Broker) sample(asked bool) {
 	p := &b.pressure
 	l := &b.bounds.Load().limits
+	excess, fresh := b.excess(l.Memory)
+	began := time.Now()
+	if !asked && excess == 0 && began.Sub(p.seen) < p.rest {
+		return
+	}
 	p.caused.Store(0)
 	sum := b.waiting()
+	p.seen = time.Now()
+	p.rest = min(max(lookTime, lookShare*p.seen.Sub(began)), lookMost)
 	goal := l.Outboxes
-	if excess, fresh := b.excess(l.Memory); fresh && excess > 0 {
+	if fresh && excess > 0 {
 		goal = min(goal, max(sum-excess, 0))
 	}
 	if sum > goal {
@@ -137,7 +151,7 @@ func (b *Broker) waiting() (sum int64) {
 		p.all = append(p.all, s)
 	}
 	b.mu.Unlock()
-	p.slack.Store(lookSlack * int64(len(p.all)))
+	p.slack.Store(askSlack * int64(len(p.all)))
 	for _, s := range p.all {
 		if e := s.ending.Load(); e == nil || !e.abort {
 			sum += s.out.waiting.Load()
@@ -249,24 +263,32 @@ func (s *session) look() {
 	}
 	s.caused.Add(-n)
 	p := &s.b.pressure
-	l := &s.b.bounds.Load().limits
+	looked := *p.looked.Load()
+	if s.b.tell(n) {
+		s.settle()
+		select {
+		case <-looked:
+		case <-p.done:
+		}
+	}
+}
+
+// tell adds to what has been put into outboxes since the last look, and asks for the next if that is enough.
+func (b *Broker) tell(n int64) (asked bool) {
+	p := &b.pressure
+	l := &b.bounds.Load().limits
 	most := l.Outboxes
 	if l.Memory > 0 {
 		most = min(most, l.Memory)
 	}
-	if p.caused.Add(n) < most/lookShare+p.slack.Load() {
-		return
+	if p.caused.Add(n) < most/askShare+p.slack.Load() {
+		return false
 	}
-	s.settle()
-	looked := *p.looked.Load()
 	select {
 	case p.ask <- struct{}{}:
 	default:
 	}
-	select {
-	case <-looked:
-	case <-p.done:
-	}
+	return true
 }
 
 // hold keeps the reader from reading on after a SEND while memory is short; not for ever, since what

@@ -21,6 +21,7 @@ type queue struct {
 	consumer store.Consumer
 	subs     []*subscription
 	turn     int              // whose turn it is
+	given    int64            // bytes put into outboxes that the sampler has not been told of
 	granted  int              // credit the engine has not used yet
 	parked   []store.Delivery // delivered while nobody had room; at most what was granted
 	settling int              // sessions giving back what they held: nothing is handed out meanwhile
@@ -110,6 +111,10 @@ func (q *queue) hand(d store.Delivery) (taken, denied bool) {
 		}
 		if sub.s.out.putDelivery(it) {
 			sub.free--
+			if q.given += weight(d.Message()); q.given >= tellBytes {
+				q.b.tell(q.given)
+				q.given = 0
+			}
 			if sub.topic != "" && d.Count() == 1 {
 				sub.fresh.Add(-int64(d.Message().Size()))
 			}
