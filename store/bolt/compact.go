@@ -264,7 +264,11 @@ func Recover(o Options, out io.Writer) error {
 		_ = removeIfThere(temp) // Open does so as well
 		return openError(path, fmt.Errorf("recover: %w", err))
 	}
-	r.say("%d messages are in the new file; %d were lost; the old file is %s", r.to.count, r.lost, path+damagedSuffix)
+	lost := fmt.Sprint(r.lost, " were lost")
+	if !r.known {
+		lost = "nothing tells how many were lost"
+	}
+	r.say("%d messages are in the new file; %s; the old file is %s", r.to.count, lost, path+damagedSuffix)
 	return nil
 }
 

@@ -103,7 +103,7 @@ type page struct {
 	leaf   bool
 	count  int
 	length int64 // with its overflow
-	at     int64 // in the file; -1 for one that lies in buf
+	at     int64 // in the file
 	buf    []byte
 }
 
@@ -163,6 +163,17 @@ type element struct {
 	bucket bool   // of a leaf
 	value  func() ([]byte, error)
 	size   int64 // of the value
+	at     int64 // of the value in the file
+}
+
+// span is a part of the file.
+type span struct{ at, size int64 }
+
+// load reads a part of the file.
+func (p *pages) load(s span) ([]byte, error) {
+	b := make([]byte, s.size)
+	_, err := p.f.ReadAt(b, s.at)
+	return b, err
 }
 
 // element gives the entry i.
@@ -183,7 +194,7 @@ func (p *pages) element(g *page, i int) (element, error) {
 	if flags > bucketFlag || pos+k+v > g.length || pos < pageHeader+int64(g.count)*elementLen {
 		return element{}, fmt.Errorf("page %d: %w", g.id, errPage)
 	}
-	e := element{bucket: flags == bucketFlag, size: v}
+	e := element{bucket: flags == bucketFlag, size: v, at: g.at + pos + k}
 	e.value = func() ([]byte, error) { return p.bytes(g, pos+k, v) }
 	e.key, err = p.bytes(g, pos, k)
 	return e, err
@@ -273,7 +284,7 @@ func (p *pages) walkBucket(e element, skip func(error), visit func(element) erro
 	if root := binary.LittleEndian.Uint64(value); root != 0 {
 		return p.walk(root, nil, nil, 0, skip, visit)
 	}
-	g := &page{buf: value[bucketLen:], length: int64(len(value) - bucketLen), at: -1}
+	g := &page{buf: value[bucketLen:], length: int64(len(value) - bucketLen), at: e.at + bucketLen}
 	if g.length < pageHeader {
 		return skipped(skip, fmt.Errorf("bucket %q: %w", e.key, errPage))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"maps"
 	"os"
@@ -18,27 +19,44 @@ import (
 type salvage struct {
 	out  io.Writer
 	f    *os.File
+	p    *pages
 	to   packer
-	lost int
+	want manifest
+	// known: want is what the file says of itself.
+	known bool
+	lost  int
 
 	marks   map[uint64][]byte
-	commits map[uint64]*found
-	broken  bool // a part of the tree could not be read
+	commits map[uint64][]*found // of each: what the tree holds, then what was met page by page
+	broken  bool                // a part of the tree could not be read
+	short   bool                // commits are missing
+	late    bool                // the last commit may be missing
 	bound   map[string]bool
 	unbound bool // bindings are missing
-	written map[spot]bool
+	long    map[int64]map[uint32]span
+
+	names interner
+	ids   map[string]uint32
+	roll  roll
+	bad   []failure
 }
 
-// found is a commit's entries.
+// found is what was found of a commit, or of something that once had its number.
 type found struct {
-	entries map[string]func() ([]byte, error)
-	orphan  bool // met page by page
+	index, bodies span
+	own           map[int]span // the bodies that have keys of their own, by record
+	orphan        bool         // met page by page
+	sum           uint32       // of an orphan's index
+	looked, whole bool         // see isWhole
 }
 
-// spot is a message's place in a queue.
-type spot struct {
+// failure is a message that a commit was to hold and does not.
+type failure struct {
+	no    uint64
+	i     int
+	entry int // in the roll
 	queue string
-	pos   uint64
+	err   error
 }
 
 func (s *salvage) say(format string, args ...any) {
@@ -53,42 +71,81 @@ func (s *salvage) run(db *bbolt.DB) error {
 		return err
 	}
 	s.to = packer{db: db}
-	s.marks, s.commits, s.written = map[uint64][]byte{}, map[uint64]*found{}, map[spot]bool{}
+	s.marks, s.commits, s.long = map[uint64][]byte{}, map[uint64][]*found{}, map[int64]map[uint32]span{}
 	s.bound, s.unbound = map[string]bool{}, true
-	p, err := openPages(s.f, info.Size())
+	s.names, s.ids = interner{}, map[string]uint32{}
+	s.p, err = openPages(s.f, info.Size())
 	if err != nil {
 		s.say("%v; every page is looked at", err)
-		s.broken = true
-		p = &pages{f: s.f, size: info.Size(), header: header{pageSize: os.Getpagesize()}}
-	} else if p.intact != [2]bool{true, true} {
-		s.say("one of the two headers is damaged: if it was not being written when the machine stopped, the last commit is lost")
-	}
-	want, known := manifest{}, false
-	if err == nil {
-		if err := s.walk(p, &want, &known); err != nil {
+		s.broken, s.short = true, true
+		s.p = &pages{f: s.f, size: info.Size(), header: header{pageSize: os.Getpagesize()}}
+	} else {
+		if s.p.intact != [2]bool{true, true} {
+			s.say("one of the two headers is damaged: if it was not being written when the machine stopped, the last commit is missing; it is looked for")
+			s.broken, s.late = true, true
+		}
+		if err := s.walk(); err != nil {
 			return err
 		}
 	}
 	if s.broken {
-		s.scan(p)
+		s.scan()
 	}
-	live := 0
-	for _, no := range slices.SortedFunc(maps.Keys(s.commits), cmp.Compare) {
-		n, err := s.commit(no, s.commits[no])
-		if err != nil {
-			return err
-		}
-		live += n
+	live, err := s.copy()
+	if err != nil {
+		return err
 	}
-	if known && uint64(live) < want.live {
-		s.lost = int(want.live) - live
+	s.tellBad()
+	if s.known && uint64(live) < s.want.live {
+		s.lost = int(s.want.live) - live
 	}
 	return s.to.finish()
 }
 
+// copy takes over what was found.
+func (s *salvage) copy() (live int, err error) {
+	nos := slices.SortedFunc(maps.Keys(s.commits), cmp.Compare)
+	for _, no := range nos {
+		for _, f := range s.commits[no] {
+			c := s.open(no, f)
+			for i := range c.records {
+				if c.marks.isLive(i) {
+					s.roll.enter(s.identify(&c.records[i]))
+				}
+			}
+		}
+	}
+	s.roll.close()
+	for _, orphan := range []bool{false, true} { // what the tree holds is known better
+		for _, no := range nos {
+			for _, f := range s.commits[no] {
+				if f.orphan != orphan {
+					continue
+				}
+				n, err := s.commit(no, f)
+				if err != nil {
+					return 0, err
+				}
+				live += n
+			}
+		}
+	}
+	return live, nil
+}
+
+// tellBad tells which messages were damaged, unless another copy was intact.
+func (s *salvage) tellBad() {
+	for _, b := range s.bad {
+		if !s.roll.done[b.entry] {
+			s.roll.done[b.entry] = true
+			s.say("commit %d, message %d, queue %q: %v", b.no, b.i, b.queue, b.err)
+		}
+	}
+}
+
 // walk collects what the tree still holds.
-func (s *salvage) walk(p *pages, want *manifest, known *bool) error {
-	p.high = min(p.high, uint64(p.size)/uint64(p.pageSize))
+func (s *salvage) walk() error {
+	s.p.high = min(s.p.high, uint64(s.p.size)/uint64(s.p.pageSize))
 	skip := func(err error) {
 		if errors.Is(err, ErrFormat) {
 			return
@@ -97,18 +154,16 @@ func (s *salvage) walk(p *pages, want *manifest, known *bool) error {
 		s.say("%v", err)
 	}
 	other := ""
-	err := p.walkFile(skip, func(bucket string, commit []byte, e element) error {
-		value := e.value
-		switch bucket {
-		case string(bucketLog):
+	err := s.p.walkFile(skip, func(bucket string, commit []byte, e element) error {
+		if bucket == string(bucketLog) {
 			no := binary.BigEndian.Uint64(commit)
 			if s.commits[no] == nil {
-				s.commits[no] = &found{entries: map[string]func() ([]byte, error){}}
+				s.commits[no] = []*found{{}}
 			}
-			s.commits[no].entries[string(e.key)] = value
+			s.commits[no][0].take(e)
 			return nil
 		}
-		raw, err := value()
+		raw, err := e.value()
 		if err != nil {
 			return err
 		}
@@ -116,7 +171,7 @@ func (s *salvage) walk(p *pages, want *manifest, known *bool) error {
 		case bucket == string(bucketAcks) && len(e.key) == 8:
 			s.marks[binary.BigEndian.Uint64(e.key)] = slices.Clone(raw)
 		case bucket == string(bucketMeta) && string(e.key) == string(keyManifest):
-			*want, *known = parseManifest(raw)
+			s.want, s.known = parseManifest(raw)
 		case bucket == string(bucketMeta) && string(e.key) == string(keyFormat) && string(raw) != strconv.Itoa(format):
 			other = string(raw)
 		case bucket == string(bucketBinds):
@@ -132,146 +187,100 @@ func (s *salvage) walk(p *pages, want *manifest, known *bool) error {
 	if n, e := strconv.Atoi(other); e == nil && n > 0 {
 		return fmt.Errorf("%w: it has format %d, this version reads %d", ErrFormat, n, format)
 	}
-	if !*known {
-		s.broken = true
+	if !s.known {
+		s.broken, s.short = true, true
 		s.say("the manifest is lost: nothing tells how many messages there were")
-	} else if uint64(len(s.commits)) < want.buckets {
-		s.broken = true
-		s.say("%d commits cannot be reached; every page is looked at", int(want.buckets)-len(s.commits))
+	} else if uint64(len(s.commits)) < s.want.buckets {
+		s.broken, s.short = true, true
+		s.say("%d commits cannot be reached; every page is looked at", int(s.want.buckets)-len(s.commits))
 	}
-	if s.unbound = !*known || s.to.manifest.binds != want.binds; s.unbound {
+	if s.unbound = !s.known || s.to.manifest.binds != s.want.binds; s.unbound {
 		s.broken = true
+	}
+	for no, f := range s.commits {
+		if c := s.open(no, f[0]); c.err != nil {
+			s.broken = true // there may be an older copy
+		}
 	}
 	return err
 }
 
-// scan looks at every page for commits, and bindings if some are missing, that the tree does not hold any more.
-func (s *salvage) scan(p *pages) {
-	p.high = uint64(p.size) / uint64(p.pageSize)
-	for id := uint64(2); id < p.high; id++ {
-		g, err := p.read(id)
-		if err != nil || !g.leaf || g.count == 0 {
-			continue
+// take notes where an entry of a commit is.
+func (f *found) take(e element) {
+	at := span{e.at, e.size}
+	switch {
+	case string(e.key) == string(keyIndex):
+		f.index = at
+	case string(e.key) == string(keyBodies):
+		f.bodies = at
+	case len(e.key) == len(bigKey(0)) && e.key[0] == bigKey(0)[0]:
+		if f.own == nil {
+			f.own = map[int]span{}
 		}
-		f := &found{entries: map[string]func() ([]byte, error){}, orphan: true}
-		for i := range g.count {
-			e, err := p.element(g, i)
-			if err != nil {
-				continue
-			}
-			if e.bucket {
-				s.inline(p, e)
-				continue
-			}
-			s.binding(e)
-			f.entries[string(e.key)] = e.value
-		}
-		s.orphan(f)
+		f.own[int(binary.BigEndian.Uint32(e.key[1:]))] = at
 	}
 }
 
-// binding takes a binding that was met page by page, if it is one.
-func (s *salvage) binding(e element) {
-	// A reach has 12 bytes, and its checksum where a binding has it.
-	if !s.unbound || s.bound[string(e.key)] || e.size == 12 || e.size > 1<<17 {
-		return
-	}
-	raw, err := e.value()
-	if err != nil {
-		return
-	}
-	if b, ok := parseBinding(e.key, raw); ok {
-		s.to.bind(b)
-		s.bound[b.Queue] = true
-		s.say("the binding of queue %q was cut off: it comes back and may have been deleted", b.Queue)
-	}
+// opened is what a commit says of itself.
+type opened struct {
+	index
+	err      error // what is wrong with the index
+	marks    *bucket
+	unmarked error // what is wrong with the marks
 }
 
-// inline looks at a small bucket that lies in its parent's page.
-func (s *salvage) inline(p *pages, e element) {
-	value, err := e.value()
-	if err != nil || len(value) < bucketLen || binary.LittleEndian.Uint64(value) != 0 {
-		return
-	}
-	f := &found{entries: map[string]func() ([]byte, error){}, orphan: true}
-	err = p.walkBucket(e, nil, func(e element) error {
-		s.binding(e)
-		f.entries[string(e.key)] = e.value
-		return nil
-	})
+// open reads a commit's index, as far as it makes sense, and what is known of its messages.
+func (s *salvage) open(no uint64, f *found) opened {
+	var c opened
+	raw, err := s.p.load(f.index)
 	if err == nil {
-		s.orphan(f)
+		c.index, err = parseIndex(raw, s.names.name)
 	}
-}
-
-// orphan takes a commit that was met page by page, if it is one.
-func (s *salvage) orphan(f *found) {
-	if f.entries[string(keyIndex)] == nil {
-		return
-	}
-	raw, err := f.entries[string(keyIndex)]()
+	c.err = err
+	c.marks = newBucket(c.commit, len(c.records))
 	if err != nil {
-		return
+		c.marks.no = no
 	}
-	idx, err := parseIndex(raw, func(b []byte) string { return string(b) })
-	if err == nil && s.commits[idx.commit] == nil {
-		s.commits[idx.commit] = f
+	if raw, ok := s.marks[c.marks.no]; ok {
+		c.unmarked = c.marks.readMarks(raw)
 	}
+	return c
 }
 
-// commit takes a commit's intact live records over, and tells how many were live.
+// commit takes a commit's intact live records over, unless they were already, and tells how many.
 func (s *salvage) commit(no uint64, f *found) (live int, err error) {
-	get := func(key []byte) []byte {
-		if f.entries[string(key)] == nil {
-			return nil
-		}
-		raw, err := f.entries[string(key)]()
-		if err != nil {
-			return nil
-		}
-		return raw
+	c := s.open(no, f)
+	switch {
+	case c.err != nil:
+		s.say("commit %d: %v", no, c.err)
+	case c.commit != no:
+		s.say("commit %d calls itself %d", no, c.commit)
 	}
-	idx, err := parseIndex(get(keyIndex), func(b []byte) string { return string(b) })
-	if err != nil {
-		s.say("commit %d: %v", no, err)
-		if !errors.Is(err, errIndexCRC) {
-			return 0, nil
-		}
-	} else if idx.commit != no {
-		s.say("commit %d calls itself %d", no, idx.commit)
+	if c.unmarked != nil && !f.orphan {
+		s.say("commit %d: %v: its messages come back", no, c.unmarked)
 	}
-	b := newBucket(idx.commit, len(idx.records))
-	if err != nil {
-		b.no = no
-	}
-	if raw, ok := s.marks[b.no]; ok {
-		if err := b.readMarks(raw); err != nil {
-			s.say("commit %d: %v: its messages come back", no, err)
-		}
-	}
-	bodies := get(keyBodies)
+	bodies, _ := s.p.load(f.bodies) // what is missing is told by message
 	again := 0
-	for i := range idx.records {
-		if !b.isLive(i) {
+	for i := range c.records {
+		r := &c.records[i]
+		if !c.marks.isLive(i) {
 			continue
 		}
-		r := &idx.records[i]
-		var own []byte
-		if r.off == ownKey {
-			own = get(bigKey(i))
+		entry, ok := s.roll.find(s.identify(r))
+		if !ok {
+			return live, fmt.Errorf("commit %d: %w: it is not read the same twice", no, errIndex)
 		}
-		body, err := r.body(bodies, own)
+		if s.roll.done[entry] {
+			continue
+		}
+		body, err := s.body(f, i, r, bodies)
 		if err != nil {
-			s.say("commit %d, message %d, queue %q: %v", no, i, r.queue, err)
+			s.bad = append(s.bad, failure{no, i, entry, r.queue, err})
 			continue
 		}
-		at := spot{r.queue, r.pos}
-		if s.written[at] {
-			continue
-		}
-		s.written[at] = true
+		s.roll.done[entry] = true
 		live++
-		k, nacked := b.nacks[i]
+		k, nacked := c.marks.nacks[i]
 		if f.orphan && !nacked {
 			k, nacked = nack{count: 1}, true
 			again++
@@ -280,7 +289,11 @@ func (s *salvage) commit(no uint64, f *found) (live int, err error) {
 		if nacked {
 			mark = &k
 		}
-		if err := s.to.add(*r, slices.Clone(body), mark); err != nil {
+		if pos := s.roll.pos[entry]; pos != r.pos {
+			r.pos = pos
+			r.crc = crc32.Update(crc32.Checksum(r.prefix(nil), castagnoli), castagnoli, body)
+		}
+		if err := s.to.add(*r, body, mark); err != nil {
 			return live, err
 		}
 	}
@@ -288,4 +301,23 @@ func (s *salvage) commit(no uint64, f *found) (live int, err error) {
 		s.say("commit %d was cut off: %d of its messages come back and may have been acknowledged", no, again)
 	}
 	return live, nil
+}
+
+// body gives the intact body of a record.
+func (s *salvage) body(f *found, i int, r *record, bodies []byte) ([]byte, error) {
+	if r.off != ownKey {
+		return r.body(bodies, nil)
+	}
+	at, ok := f.own[i]
+	if !ok || at.size != int64(r.bodyLen()) {
+		return s.strayed(r)
+	}
+	own, err := s.p.load(at)
+	if err == nil {
+		own, err = r.body(nil, own)
+	}
+	if err != nil {
+		return s.strayed(r)
+	}
+	return own, nil
 }
