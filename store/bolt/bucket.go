@@ -7,6 +7,9 @@ import (
 	"hash/crc32"
 	"maps"
 	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
 )
 
 // bucket is what memory knows of one commit: which of its records are live.
@@ -116,6 +119,25 @@ func (m manifest) encode() []byte {
 		buf = le.AppendUint64(buf, v)
 	}
 	return le.AppendUint32(buf, crc32.Checksum(buf, castagnoli))
+}
+
+// write puts the manifest into the file, and the turn: without headers nothing else tells which of
+// several roots of the tree is the latest.
+func (m manifest) write(tx *bbolt.Tx) error {
+	meta := tx.Bucket(bucketMeta)
+	turn := max(parseTurn(meta.Get(keyTurn))+1, uint64(time.Now().UnixNano()))
+	if err := meta.Put(keyTurn, binary.LittleEndian.AppendUint64(nil, turn)); err != nil {
+		return err
+	}
+	return meta.Put(keyManifest, m.encode())
+}
+
+// parseTurn gives 0 where there is none.
+func parseTurn(raw []byte) uint64 {
+	if len(raw) != 8 {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(raw)
 }
 
 func parseManifest(raw []byte) (m manifest, ok bool) {

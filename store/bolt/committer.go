@@ -322,7 +322,7 @@ func (c *committer) update(b *batch) error {
 		m.last = b.no
 	}
 	return c.transact(len(b.records)+len(c.dirty), func(tx *bbolt.Tx) error {
-		log, acks, meta := tx.Bucket(bucketLog), tx.Bucket(bucketAcks), tx.Bucket(bucketMeta)
+		log, acks := tx.Bucket(bucketLog), tx.Bucket(bucketAcks)
 		if len(b.records) > 0 {
 			if err := b.write(log); err != nil {
 				return err
@@ -348,7 +348,7 @@ func (c *committer) update(b *batch) error {
 				}
 			}
 		}
-		return meta.Put(keyManifest, m.encode())
+		return m.write(tx)
 	}, &m)
 }
 

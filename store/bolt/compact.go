@@ -170,7 +170,7 @@ func (p *packer) flush() error {
 				return err
 			}
 		}
-		return tx.Bucket(bucketMeta).Put(keyManifest, p.manifest.encode())
+		return p.manifest.write(tx)
 	}))
 	// The bindings wait in ops for the end.
 	p.batch = batch{records: b.records[:0], owners: b.owners[:0], bodies: b.bodies[:0], ops: b.ops}
@@ -199,7 +199,7 @@ func (p *packer) finish() error {
 				return err
 			}
 		}
-		return tx.Bucket(bucketMeta).Put(keyManifest, p.manifest.encode())
+		return p.manifest.write(tx)
 	}))
 }
 
@@ -232,7 +232,8 @@ func (p *packer) copyDamaged(from *bbolt.Tx) error {
 //
 // What was acknowledged stays so as far as the file still tells. Messages of commits that the damage
 // has cut off are looked for page by page; of those nobody knows any more whether they were
-// acknowledged, so that they come back, counted as delivered once, and with them bindings.
+// acknowledged, so that they come back, counted as delivered once, and with them bindings, of each queue
+// the latest.
 func Recover(o Options, out io.Writer) error {
 	o = o.withDefaults()
 	path := o.file()

@@ -23,6 +23,7 @@
 //
 //	meta      "format"    the format's version in digits: 1
 //	          "manifest"  see below
+//	          "turn"      when that was written, Unix nanoseconds, and more than before: 8 bytes
 //	log       a bucket for each commit with live messages; its key is the commit's number, 8 bytes
 //	          big endian, counted up from 1 and never used again. In it:
 //	          "0"         the index of the commit's records
@@ -77,6 +78,12 @@
 // and refuses a file whose structure is damaged. Where the structure is whole, whatever else differs
 // from what was written is found by a checksum or by the manifest: reported once (log, Engine.Damage),
 // kept aside and not delivered, while the rest is served. Nothing that is damaged is deleted.
+//
+// Where Recover cannot reach all commits by the tree, it looks at every page, and takes whatever is or
+// once was a commit: what had not been acknowledged is among that, since no page is used again before
+// the transaction after the one that freed it. Pages do not tell their age. So it takes all that has
+// the same number of a commit, or the same position in a queue, which are used again, the one after a
+// crash, the other once a queue was empty: positions are moved up where they clash.
 //
 // # Goroutines and locks
 //

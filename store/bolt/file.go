@@ -26,6 +26,7 @@ var (
 
 	keyFormat   = []byte("format")
 	keyManifest = []byte("manifest")
+	keyTurn     = []byte("turn")
 	keyIndex    = []byte("0")
 	keyBodies   = []byte("1")
 )
@@ -125,11 +126,10 @@ func build(o *Options, path string, fill func(*bbolt.DB) error) error {
 				return err
 			}
 		}
-		meta := tx.Bucket(bucketMeta)
-		if err := meta.Put(keyManifest, manifest{}.encode()); err != nil {
+		if err := (manifest{}).write(tx); err != nil {
 			return err
 		}
-		return meta.Put(keyFormat, strconv.AppendInt(nil, format, 10))
+		return tx.Bucket(bucketMeta).Put(keyFormat, strconv.AppendInt(nil, format, 10))
 	})
 	if err == nil {
 		err = o.hooks.at("fill")

@@ -1,8 +1,13 @@
 package bolt
 
 import (
+	"cmp"
 	"encoding/binary"
 	"hash/crc32"
+	"maps"
+	"slices"
+
+	"github.com/gudokmq/gudok/store"
 )
 
 // scan looks at every page for what the tree does not hold any more: commits, the long bodies that
@@ -31,13 +36,14 @@ func (s *salvage) scan() {
 			f.take(e)
 		}
 		s.orphan(f)
+		s.root(g)
 	}
 }
 
 // binding takes a binding that was met page by page, if it is one.
 func (s *salvage) binding(e element) {
 	// A reach has 12 bytes, and its checksum where a binding has it.
-	if !s.unbound || s.bound[string(e.key)] || e.size == 12 || e.size > 1<<17 {
+	if !s.unbound || e.size == 12 || e.size > 1<<17 {
 		return
 	}
 	raw, err := e.value()
@@ -45,9 +51,91 @@ func (s *salvage) binding(e element) {
 		return
 	}
 	if b, ok := parseBinding(e.key, raw); ok {
-		s.to.bind(b)
-		s.bound[b.Queue] = true
-		s.say("the binding of queue %q was cut off: it comes back and may have been deleted", b.Queue)
+		s.loose[b.Queue] = b
+	}
+}
+
+// root is a page that was the root of the tree once, maybe the latest.
+type root struct {
+	id   uint64
+	turn uint64
+	manifest
+}
+
+// root notes a page that is one.
+func (s *salvage) root(g *page) {
+	r := root{id: g.id}
+	found := false
+	s.inBucket(g, bucketMeta, func(e element) error {
+		raw, err := e.value()
+		switch {
+		case err != nil:
+		case string(e.key) == string(keyManifest):
+			r.manifest, found = parseManifest(raw)
+		case string(e.key) == string(keyTurn):
+			r.turn = parseTurn(raw)
+		}
+		return err
+	})
+	if found {
+		s.roots = append(s.roots, r)
+	}
+}
+
+// inBucket visits what a bucket in a page holds, as far as it can be read.
+func (s *salvage) inBucket(g *page, name []byte, visit func(element) error) {
+	p := *s.p
+	p.seen = nil // the pages of several trees may be the same
+	for i := range g.count {
+		if e, err := p.element(g, i); err == nil && e.bucket && string(e.key) == string(name) {
+			// Nothing is left to stop for.
+			_ = p.walkBucket(e, func(error) {}, visit)
+		}
+	}
+}
+
+// rebind finds the bindings that the tree does not hold any more. Of several of a queue the latest counts:
+// that of the latest root whose manifest they match, if there is one.
+func (s *salvage) rebind() {
+	slices.SortFunc(s.roots, func(a, b root) int { return cmp.Or(cmp.Compare(b.turn, a.turn), cmp.Compare(b.last, a.last)) })
+	for _, r := range s.roots {
+		if all, sum := s.bindings(r); sum == r.binds {
+			s.comeBack(all)
+			break
+		}
+	}
+	s.comeBack(slices.Collect(maps.Values(s.loose)))
+}
+
+// bindings gives those of a root, and the sum of them that is in its manifest.
+func (s *salvage) bindings(r root) (all []store.Binding, sum uint64) {
+	g, err := s.p.read(r.id)
+	if err != nil {
+		return nil, 0
+	}
+	s.inBucket(g, bucketBinds, func(e element) error {
+		raw, err := e.value()
+		if err != nil {
+			return err
+		}
+		if b, ok := parseBinding(e.key, raw); ok {
+			all = append(all, b)
+			sum ^= (&binding{Binding: b}).sum()
+		}
+		return nil
+	})
+	return all, sum
+}
+
+// comeBack takes over bindings of queues that have none.
+func (s *salvage) comeBack(all []store.Binding) {
+	slices.SortFunc(all, func(a, b store.Binding) int { return cmp.Compare(a.Queue, b.Queue) })
+	for _, b := range all {
+		if !s.bound[b.Queue] {
+			s.to.bind(b)
+			s.bound[b.Queue] = true
+			s.say("the binding of queue %q was cut off: it comes back and may have been deleted", b.Queue)
+		}
 	}
 }
 

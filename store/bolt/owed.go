@@ -75,7 +75,7 @@ func (c *committer) updatePart(some []*bucket) error {
 				return err
 			}
 		}
-		return tx.Bucket(bucketMeta).Put(keyManifest, m.encode())
+		return m.write(tx)
 	}, &m)
 }
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/gudokmq/gudok/store"
 	"go.etcd.io/bbolt"
 )
 
@@ -33,6 +34,8 @@ type salvage struct {
 	late    bool                // the last commit may be missing
 	bound   map[string]bool
 	unbound bool // bindings are missing
+	roots   []root
+	loose   map[string]store.Binding // met page by page
 	long    map[int64]map[uint32]span
 
 	names interner
@@ -72,7 +75,7 @@ func (s *salvage) run(db *bbolt.DB) error {
 	}
 	s.to = packer{db: db}
 	s.marks, s.commits, s.long = map[uint64][]byte{}, map[uint64][]*found{}, map[int64]map[uint32]span{}
-	s.bound, s.unbound = map[string]bool{}, true
+	s.bound, s.unbound, s.loose = map[string]bool{}, true, map[string]store.Binding{}
 	s.names, s.ids = interner{}, map[string]uint32{}
 	s.p, err = openPages(s.f, info.Size())
 	if err != nil {
@@ -90,6 +93,9 @@ func (s *salvage) run(db *bbolt.DB) error {
 	}
 	if s.broken {
 		s.scan()
+		if s.unbound {
+			s.rebind()
+		}
 	}
 	live, err := s.copy()
 	if err != nil {

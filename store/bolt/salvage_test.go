@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,8 +79,7 @@ func TestRecoverPositionsUsedAgain(t *testing.T) {
 	}
 	c.Credit(n)
 	for i := range n { // each in a page of its own
-		m := message("q", fmt.Sprint("old", i), 2000)
-		if err := await(t, func(done func(error)) { e.Publish(m, func(_ bool, err error) { done(err) }) }); err != nil {
+		if err := publish(t, e, message("q", fmt.Sprint("old", i), 2000)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -109,5 +109,89 @@ func TestRecoverPositionsUsedAgain(t *testing.T) {
 	}
 	if next != n || len(ids) == n {
 		t.Errorf("%d of %d messages are in order among %d\n%s", next, n, len(ids), said)
+	}
+}
+
+// A commit that a crash cut off leaves its number to the next one: neither stands in for the other.
+func TestRecoverNumberUsedAgain(t *testing.T) {
+	o := Options{Path: t.TempDir(), MinFree: -1, Logger: quiet()}
+	path := filepath.Join(o.Path, FileName)
+	e := mustOpen(t, o)
+	const n = 100
+	got := make(chan store.Delivery, n)
+	c, err := e.Consume("q", func(d store.Delivery) { got <- d })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Credit(n)
+	for i := range n {
+		if err := publish(t, e, message("q", fmt.Sprint("m", i), 2000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range n { // holes of a page each
+		if d := <-got; i%2 == 0 {
+			if err := await(t, d.Ack); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c.Close()
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e = mustOpen(t, o)
+	if err := publish(t, e, message("q", "cut", 2000)); err != nil { // in a hole
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(after[:8192], before)
+	if err := os.WriteFile(path, after, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e = mustOpen(t, o)
+	if err := publish(t, e, message("q", "kept", 20_000)); err != nil { // behind it
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	said := headless(t, o)
+	ids := browse(mustOpen(t, o), "q")
+	if !slices.Contains(ids, "kept") || len(ids) < n/2+1 {
+		t.Errorf("of %d messages the last is lost: %v\n%s", n/2+1, ids, said)
+	}
+}
+
+// A durable subscription that was bound to another topic comes back with the latest.
+func TestRecoverBindingsChanged(t *testing.T) {
+	for n := 1; n < 6; n++ {
+		o := Options{Path: t.TempDir(), MinFree: -1, Logger: quiet()}
+		e := mustOpen(t, o)
+		topic := ""
+		for i := range n {
+			topic = fmt.Sprint("/topic/", i)
+			b := store.Binding{Queue: "sub", Topic: topic, Owner: "me"}
+			if err := await(t, func(done func(error)) { e.Bind(b, done) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		said := headless(t, o)
+		if bs := mustOpen(t, o).Bindings(); len(bs) != 1 || bs[0].Topic != topic {
+			t.Errorf("the bindings are %v, want %s\n%s", bs, topic, said)
+		}
 	}
 }

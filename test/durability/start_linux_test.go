@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -242,6 +243,13 @@ func TestRecoverAtEveryStep(t *testing.T) {
 			w.subscribe(subAlways, individual).leave(w)
 			w.spread(20, subAlways)
 			w.send(w.publisher("p"), qBacklog, 50, false)
+			// More long messages in one commit of the store than go into one page with the rest of it.
+			long, k := w.publisher("long"), w.dial("")
+			long.size = 70 << 10
+			w.ask("the receipt of a transaction", func(done func()) error {
+				return long.transaction(k, "t", slices.Repeat([]string{qBacklog}, 5), done)
+			})
+			k.close()
 			w.broker.Stop()
 			raw, err := os.ReadFile(file)
 			if err != nil {
