@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-stomp/stomp/v3/frame"
 	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // handleConnect opens the session (STOMP 1.2, CONNECT or STOMP Frame). No host is no error:
@@ -121,7 +122,14 @@ func (s *session) authenticate(by *access, f *stompframe.Frame) (*Principal, *en
 	defer cancel()
 	p, err := by.auth.Authenticate(ctx, c)
 	if err != nil {
-		return nil, s.unproved(err)
+		e := s.unproved(err)
+		if mutant.Is(mutant.PasscodeLogged) {
+			e.why += ": " + string(c.Passcode)
+		}
+		if mutant.Is(mutant.PasscodeTold) {
+			e.detail += ": " + string(c.Passcode)
+		}
+		return nil, e
 	}
 	if p.Name != "" {
 		if err := CheckName(p.Name); err != nil {

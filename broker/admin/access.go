@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gudokmq/gudok/broker"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // What can be granted, as SUBSCRIBE to these names.
@@ -81,7 +82,11 @@ func (o *Options) guard(name string, next http.HandlerFunc) http.HandlerFunc {
 		case errors.Is(err, broker.ErrBadCredentials), errors.Is(err, broker.ErrExpired):
 			w.Header().Add("WWW-Authenticate", `Basic realm="gudok", charset="UTF-8"`)
 			w.Header().Add("WWW-Authenticate", `Bearer realm="gudok"`)
-			http.Error(w, "login needed", http.StatusUnauthorized)
+			text := "login needed"
+			if mutant.Is(mutant.AuthorizationShown) {
+				text += ", not " + r.Header.Get("Authorization")
+			}
+			http.Error(w, text, http.StatusUnauthorized)
 		default:
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "login could not be checked", http.StatusServiceUnavailable)

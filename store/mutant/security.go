@@ -59,4 +59,7 @@ const (
 	UsersFree              Name = "users-free"               // broker/auth: a user may be guessed at from everywhere
 	StrangersCheap         Name = "strangers-cheap"          // broker/auth: a login that does not exist costs nothing
 	CertificateUnverified  Name = "certificate-unverified"   // broker/auth: any certificate that says a name is a login
+	PasscodeLogged         Name = "passcode-logged"          // #nosec G101 -- broker: the log has what a failed login offered
+	PasscodeTold           Name = "passcode-told"            // #nosec G101 -- broker: an ERROR has what a failed login offered
+	AuthorizationShown     Name = "authorization-shown"      // broker/admin: a page that is refused shows what was offered
 )

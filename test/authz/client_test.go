@@ -32,7 +32,7 @@ var ways = []way{
 	{"websocket+tls", func(b *harness.Broker) (net.Conn, error) { return webSocket("wss://" + b.WS + b.Path) }},
 }
 
-var web = &http.Client{Transport: &http.Transport{TLSClientConfig: insecure}, Timeout: harness.Patience}
+var web = &http.Client{Transport: harness.Pages(&http.Transport{TLSClientConfig: insecure}), Timeout: harness.Patience}
 
 // webSocket is a connection whose writes are one message each.
 func webSocket(url string) (net.Conn, error) {

@@ -163,7 +163,7 @@ func (m *matrix) as(p principal) {
 // arrivals subscribes to each topic and pattern that is permitted, in two ways, and sees what of all
 // that is sent to topics comes.
 func (m *matrix) arrivals(c *client, p principal, who oracle.Who) {
-	root, _ := m.w.connect(m.t, m.b, "login:root\npasscode:secret\n")
+	root, _ := m.w.connect(m.t, m.b, "login:root\npasscode:"+password+"\n")
 	var names []string
 	for _, d := range destinations {
 		if rulesOfMatrix.Answer(oracle.Who{Name: "root", Groups: []string{"admin"}}, false, d) == "" && strings.HasPrefix(d, "/topic/") {

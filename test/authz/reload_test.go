@@ -90,7 +90,7 @@ func TestReloadWithAThousandSessions(t *testing.T) {
 		return list
 	}
 	user := func(name string, groups ...string) map[string]any {
-		return map[string]any{"name": name, "password_hash": secretHash(), "groups": groups}
+		return map[string]any{"name": name, "password_hash": harness.Hash(t, password), "groups": groups}
 	}
 	users := []any{user("stayer"), user("sender"), user("leaver", "leavers"), user("goner")}
 	config, err := yaml.Marshal(map[string]any{"store": map[string]any{"engine": "memory"}, "users": users, "rules": rules(false)})
@@ -110,7 +110,7 @@ func TestReloadWithAThousandSessions(t *testing.T) {
 		case i%2 == 0:
 			l.user = "leaver"
 		}
-		l.c, _ = ways[i/2%2].connect(t, b, "login:"+l.user+"\npasscode:secret\n")
+		l.c, _ = ways[i/2%2].connect(t, b, "login:"+l.user+"\npasscode:"+password+"\n")
 		l.c.must("SUBSCRIBE\nid:feed\ndestination:/topic/feed.*\n\n")
 		if l.user == "leaver" {
 			l.c.must("SUBSCRIBE\nid:secret\ndestination:/topic/secret\n\n")
@@ -118,7 +118,7 @@ func TestReloadWithAThousandSessions(t *testing.T) {
 		all[i] = l
 		work.Go(l.listen)
 	}
-	sender, _ := ways[0].connect(t, b, "login:sender\npasscode:secret\n")
+	sender, _ := ways[0].connect(t, b, "login:sender\npasscode:"+password+"\n")
 	sent := 0
 	feed := func(n int) {
 		for range n {

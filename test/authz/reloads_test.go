@@ -22,7 +22,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 			map[string]any{"who": "sender", "send": []string{"/**"}}}
 	}
 	user := func(name string) map[string]any {
-		return map[string]any{"name": name, "password_hash": secretHash()}
+		return map[string]any{"name": name, "password_hash": harness.Hash(t, password)}
 	}
 	config, err := yaml.Marshal(map[string]any{"store": map[string]any{"engine": "memory"}, "users": []any{user("stayer"), user("sender"), user("comer")}, "rules": rules(0)})
 	if err != nil {
@@ -34,12 +34,12 @@ func TestReloadsUnderLoad(t *testing.T) {
 	var listening sync.WaitGroup
 	for i := range stayers {
 		l := &listener{user: "stayer"}
-		l.c, _ = ways[i%2].connect(t, b, "login:stayer\npasscode:secret\n")
+		l.c, _ = ways[i%2].connect(t, b, "login:stayer\npasscode:"+password+"\n")
 		l.c.must("SUBSCRIBE\nid:feed\ndestination:/topic/feed.*\n\n")
 		stayers[i] = l
 		listening.Go(l.listen)
 	}
-	sender, _ := ways[0].connect(t, b, "login:sender\npasscode:secret\n")
+	sender, _ := ways[0].connect(t, b, "login:sender\npasscode:"+password+"\n")
 	done := make(chan struct{})
 	var coming sync.WaitGroup
 	var came, ended atomic.Int64
@@ -58,7 +58,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 				}
 				_ = conn.SetDeadline(time.Now().Add(2 * time.Second)) // the last reload may be over
 				c := &client{t: t, conn: conn}
-				fmt.Fprintf(conn, "CONNECT\naccept-version:1.2\nlogin:comer\npasscode:secret\n\n\x00")
+				fmt.Fprintf(conn, "CONNECT\naccept-version:1.2\nlogin:comer\npasscode:"+password+"\n\n\x00")
 				fmt.Fprintf(conn, "SUBSCRIBE\nid:0\ndestination:/topic/turn.%d\nreceipt:r\n\n\x00", n/2%2)
 				for range 3 { // CONNECTED, the RECEIPT, and perhaps the ERROR of the next reload
 					f, err := c.next()
@@ -84,7 +84,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 	sent := 0
 	for n := 1; n <= reloads; n++ {
 		// Who holds what this reload takes away is ended by it: then it has happened.
-		c, _ := ways[n%2].connect(t, b, "login:comer\npasscode:secret\n")
+		c, _ := ways[n%2].connect(t, b, "login:comer\npasscode:"+password+"\n")
 		c.must(fmt.Sprintf("SUBSCRIBE\nid:0\ndestination:/topic/turn.%d\n\n", (n-1)%2))
 		rewrite(t, b, dir, func(all map[string]any) { all["rules"] = rules(n) })
 		for range 10 {

@@ -5,11 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +14,6 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/gudokmq/gudok/broker/auth"
 	"github.com/gudokmq/gudok/test/harness"
 	"github.com/gudokmq/gudok/test/oracle"
 )
@@ -37,6 +32,9 @@ var rulesOfMatrix = oracle.Policy{
 	{Who: "claim:tenant=acme", Send: []string{"/topic/acme.*"}, Subscribe: []string{"/topic/acme.**", "/user/topic/*"}},
 }
 
+// password is every user's.
+const password = harness.Canary
+
 // principal is a row of the matrix.
 type principal struct {
 	name    string
@@ -49,7 +47,7 @@ type principal struct {
 func (p principal) basic() (login, passcode string) {
 	for line := range strings.Lines(p.connect) {
 		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "login:"); ok {
-			return name, "secret"
+			return name, password
 		}
 	}
 	return "", ""
@@ -57,7 +55,7 @@ func (p principal) basic() (login, passcode string) {
 
 func principals(t *testing.T) []principal {
 	user := func(name string, groups ...string) principal {
-		return principal{name, "login:" + name + "\npasscode:secret\n", oracle.Who{Name: name, Groups: groups}, ""}
+		return principal{name, "login:" + name + "\npasscode:" + password + "\n", oracle.Who{Name: name, Groups: groups}, ""}
 	}
 	token := func(name, kind string, age time.Duration, refused string) principal {
 		claims := map[string][]string{"tenant": {"acme"}}
@@ -71,7 +69,7 @@ func principals(t *testing.T) []principal {
 	}
 }
 
-// keys sign the tokens of the matrix, and are the broker's certificate.
+// keys sign the tokens of the matrix.
 var keys = sync.OnceValue(func() *ecdsa.PrivateKey {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -92,49 +90,28 @@ func mint(t *testing.T, name string, from time.Time) string {
 	return s
 }
 
-var secretHash = sync.OnceValue(func() string {
-	hash, err := auth.Hash("secret", auth.Bcrypt)
-	if err != nil {
-		panic(err)
-	}
-	return hash
-})
-
-// pemFile writes a block to a file of the test.
-func pemFile(t *testing.T, name, kind string, der []byte, err error) string {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // start runs a broker with the rules of the matrix, in the clear or with TLS on both listeners.
 func start(t *testing.T, secure bool) *harness.Broker {
 	t.Helper()
 	user := func(name string, groups ...string) map[string]any {
-		return map[string]any{"name": name, "password_hash": secretHash(), "groups": groups}
+		return map[string]any{"name": name, "password_hash": harness.Hash(t, password), "groups": groups}
 	}
 	public, err := x509.MarshalPKIXPublicKey(&keys().PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
 	config := map[string]any{
 		"store":  map[string]any{"engine": "memory"},
 		"log":    map[string]any{"level": "warn"},
 		"limits": map[string]any{"subscriptions": 10_000},
 		"users":  []any{user("alice"), user("bob"), user("sven", "service"), user("warden"), user("root", "admin"), user("holder", "admin")},
 		"auth":   map[string]any{"anonymous": "yes"},
-		"jwt":    map[string]any{"issuer": "test", "audience": []string{"gudok"}, "keys_file": pemFile(t, "public.pem", "PUBLIC KEY", public, err)},
+		"jwt":    map[string]any{"issuer": "test", "audience": []string{"gudok"}, "keys_file": harness.PEM(t, "PUBLIC KEY", public)},
 		"rules":  rulesYAML(rulesOfMatrix),
 	}
 	if secure {
-		tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
-		cert, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &keys().PublicKey, keys())
-		certFile := pemFile(t, "cert.pem", "CERTIFICATE", cert, err)
-		key, err := x509.MarshalPKCS8PrivateKey(keys())
-		pair := map[string]any{"cert": certFile, "key": pemFile(t, "key.pem", "PRIVATE KEY", key, err)}
+		cert, key := harness.Certificate(t, "localhost")
+		pair := map[string]any{"cert": cert, "key": key}
 		config["http"] = map[string]any{"tls": pair}
 		config["tcp"] = map[string]any{"listen": "", "tls_listen": "127.0.0.1:0", "tls": pair}
 	}
@@ -169,7 +146,7 @@ type holder struct {
 	ack, message string
 }
 
-const holds = "login:holder\npasscode:secret\nclient-id:h\n"
+const holds = "login:holder\npasscode:" + password + "\nclient-id:h\n"
 
 func hold(t *testing.T, b *harness.Broker, w *way) *holder {
 	t.Helper()

@@ -58,7 +58,7 @@ func runVersion(t *testing.T, version, config string, cases []tcase) {
 }
 
 func run(t *testing.T, b *harness.Broker, version string, cases []tcase) {
-	bystander := (&env{T: t, b: b, tr: harness.TCP, v: version}).connectAs("1.2", "login:alice", "passcode:alice")
+	bystander := (&env{T: t, b: b, tr: harness.TCP, v: version}).connectAs("1.2", "login:alice", passcode("alice"))
 	bystander.Sendf("SUBSCRIBE\nid:0\ndestination:/topic/conformance.bystander\n\n\x00")
 	bystander.Sync()
 	t.Cleanup(func() {

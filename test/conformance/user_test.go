@@ -5,26 +5,22 @@ import (
 	"testing"
 
 	"github.com/gudokmq/gudok/test/harness"
-	"golang.org/x/crypto/bcrypt"
 )
 
-// users is a configuration with users alice and bob, whose passwords are their names.
+// users is a configuration with users alice and bob, whose passwords are those of [passcode].
 func users(t *testing.T) string {
 	t.Helper()
-	hash := func(s string) string {
-		h, err := bcrypt.GenerateFromPassword([]byte(s), bcrypt.MinCost)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(h)
-	}
+	hash := func(name string) string { return harness.Hash(t, harness.Canary+"-"+name) }
 	return fmt.Sprintf("users:\n- { name: alice, password_hash: %q }\n- { name: bob, password_hash: %q }\n", hash("alice"), hash("bob"))
 }
+
+// passcode is the header with the password of a user.
+func passcode(name string) string { return "passcode:" + harness.Canary + "-" + name }
 
 // as connects as a user.
 func (e *env) as(name string) *client {
 	e.Helper()
-	return &client{e.connect("login:"+name, "passcode:"+name), name}
+	return &client{e.connect("login:"+name, passcode(name)), name}
 }
 
 func TestUsers(t *testing.T) {
@@ -42,15 +38,15 @@ func TestUsers(t *testing.T) {
 		}})
 	}
 	refuse("no login", "")
-	refuse("wrong passcode", "login:alice\npasscode:bob\n")
+	refuse("wrong passcode", "login:alice\n"+passcode("bob")+"\n")
 	refuse("no passcode", "login:alice\n")
 	refuse("empty passcode", "login:alice\npasscode:\n")
-	refuse("unknown user", "login:carol\npasscode:carol\n")
-	refuse("empty login", "login:\npasscode:alice\n")
+	refuse("unknown user", "login:carol\n"+passcode("carol")+"\n")
+	refuse("empty login", "login:\n"+passcode("alice")+"\n")
 	cases = append(cases, []tcase{
 		{"Login", "CONNECTED carries user-name", nil, func(e *env) {
 			c := e.dial()
-			c.Sendf("CONNECT\naccept-version:%s\nhost:h\nlogin:alice\npasscode:alice\n\n\x00", e.v)
+			c.Sendf("CONNECT\naccept-version:%s\nhost:h\nlogin:alice\n%s\n\n\x00", e.v, passcode("alice"))
 			c.Expect("CONNECTED", "version:"+e.v, "user-name:alice")
 		}},
 		{"User_Destinations", "reach every session of the user and no other", nil, func(e *env) {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,6 +36,8 @@ type Broker struct {
 	opts Options
 	cmd  *exec.Cmd
 	done chan struct{} // closed once the process was waited for
+	read chan struct{} // closed once its stdout was read to the end
+	own  secrets       // of its configuration
 
 	mu      sync.Mutex // guards what follows
 	out     bytes.Buffer
@@ -86,8 +89,8 @@ func StartWith(t testing.TB, config string, o Options) *Broker {
 // and [Broker.Exited] its exit code.
 func TryStart(t testing.TB, config string, o Options) (*Broker, error) {
 	t.Helper()
-	b := &Broker{t: t, opts: o, done: make(chan struct{})}
-	file := writeConfig(t, config, o.Dir)
+	b := &Broker{t: t, opts: o, done: make(chan struct{}), read: make(chan struct{})}
+	file := b.writeConfig(config)
 	line := append(slices.Clone(o.Under), Build(t), "-config", file)
 	b.cmd = exec.Command(line[0], line[1:]...)
 	b.cmd.Dir = filepath.Dir(file)
@@ -116,6 +119,10 @@ func TryStart(t testing.TB, config string, o Options) (*Broker, error) {
 	}()
 	t.Cleanup(func() {
 		b.Stop()
+		<-b.read
+		if at := b.own.leak([]byte(b.Output())); at != "" {
+			t.Errorf("the broker prints a secret: %s", at)
+		}
 		if t.Failed() && !o.Quiet {
 			t.Logf("broker said:\n%s", b.Output())
 		}
@@ -125,6 +132,7 @@ func TryStart(t testing.TB, config string, o Options) (*Broker, error) {
 	go b.readStdout(stdout, ready, strings.Contains(config, "tls_listen"))
 	select {
 	case <-ready:
+		b.readProcesses()
 	case <-b.done:
 		b.end()
 		return b, fmt.Errorf("broker ended before it was ready: %w\n%s", b.exit(), b.Output())
@@ -162,8 +170,9 @@ func (b *Broker) Signal(sig syscall.Signal) error {
 	return b.cmd.Process.Signal(sig)
 }
 
-// writeConfig completes the configuration with free ports and the test's directory.
-func writeConfig(t testing.TB, config, dir string) string {
+// writeConfig completes the configuration with free ports and the test's directory, and notes what is secret in it.
+func (b *Broker) writeConfig(config string) string {
+	t, dir := b.t, b.opts.Dir
 	t.Helper()
 	var all map[string]any
 	if err := yaml.Unmarshal([]byte(config), &all); err != nil {
@@ -189,6 +198,10 @@ func writeConfig(t testing.TB, config, dir string) string {
 			group[d.key] = d.value
 		}
 	}
+	if err := checkUsers(all); err != nil {
+		t.Fatalf("harness configuration: %v", err)
+	}
+	b.own = secretsOf(all, dir)
 	text, err := yaml.Marshal(all)
 	if err != nil {
 		t.Fatalf("harness configuration: %v", err)
@@ -203,6 +216,7 @@ func writeConfig(t testing.TB, config, dir string) string {
 // readStdout notes the addresses and keeps the rest; ready is closed when all are known, with one for
 // TLS among them if there is one.
 func (b *Broker) readStdout(r io.Reader, ready chan struct{}, withTLS bool) {
+	defer close(b.read)
 	s := bufio.NewScanner(r)
 	for s.Scan() {
 		line := s.Text()
@@ -299,6 +313,7 @@ func (b *Broker) Stop() {
 	if !b.end() {
 		return
 	}
+	b.readProcesses()
 	err := b.Signal(syscall.SIGTERM)
 	if err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
 		b.t.Errorf("stop broker: %v", err)
@@ -319,12 +334,39 @@ func (b *Broker) Stop() {
 	}
 }
 
+// readProcesses looks for secrets in what everybody on the machine may see of the broker's process and of those
+// it runs under, and in what variables it has that this process has not. Where there is no /proc nothing is seen.
+func (b *Broker) readProcesses() {
+	b.t.Helper()
+	inherited := map[string]bool{}
+	for _, kv := range os.Environ() {
+		inherited[kv] = true
+	}
+	for pids := []string{strconv.Itoa(b.PID())}; len(pids) > 0; pids = pids[1:] {
+		dir := filepath.Join("/proc", pids[0])
+		for _, name := range []string{"cmdline", "comm", "environ"} {
+			text, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				continue // it has ended
+			}
+			for word := range bytes.SplitSeq(text, []byte{0}) {
+				if at := b.own.leak(word); at != "" && !inherited[string(word)] {
+					b.t.Errorf("the broker's process shows a secret in %s: %s", name, at)
+				}
+			}
+		}
+		children, _ := os.ReadFile(filepath.Join(dir, "task", pids[0], "children"))
+		pids = append(pids, strings.Fields(string(children))...)
+	}
+}
+
 // Kill ends the broker with SIGKILL and waits for it.
 func (b *Broker) Kill() {
 	b.t.Helper()
 	if !b.end() {
 		return
 	}
+	b.readProcesses()
 	err := b.Signal(syscall.SIGKILL)
 	if err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
 		b.t.Errorf("kill broker: %v", err)

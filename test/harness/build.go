@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,9 +46,14 @@ func Build(t testing.TB) string {
 	return build.path
 }
 
-// Main runs the tests and removes the binary that Build made; the result is for os.Exit.
+// Main runs the tests and removes the binary that Build made; the result is for os.Exit. It is not 0 if a
+// broker told a secret, whatever the tests say.
 func Main(m *testing.M) int {
+	http.DefaultTransport = Pages(http.DefaultTransport)
 	code := m.Run()
+	if leaks.Load() > 0 && code == 0 {
+		code = 1
+	}
 	if build.dir != "" {
 		if err := os.RemoveAll(build.dir); err != nil && code == 0 {
 			code = 1

@@ -131,6 +131,11 @@ func (f *Frame) check(counted bool) error {
 			return fmt.Errorf("%s without %s: %s", f.Command, name, f)
 		}
 	}
+	if f.Command == "ERROR" || f.Command == "CONNECTED" {
+		if err := leaked(f.Command, f.Raw); err != nil {
+			return err
+		}
+	}
 	switch f.Command {
 	case "CONNECTED", "RECEIPT":
 		if len(f.Body) > 0 || counted {

@@ -144,6 +144,14 @@ func handshake(conn net.Conn, request string) (*WS, error) {
 		conn.Close()
 		return nil, fmt.Errorf("read handshake: %w", err)
 	}
+	var head bytes.Buffer
+	if err = w.Response.Header.Write(&head); err == nil {
+		err = leaked("the answer to a handshake", head.Bytes())
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
 	if w.Response.StatusCode != http.StatusSwitchingProtocols {
 		return w, nil
 	}

@@ -242,6 +242,9 @@ func (w *wsWire) closed(payload []byte) error {
 		if !utf8.ValidString(c.Reason) {
 			return fmt.Errorf("close reason is not UTF-8: %q", c.Reason)
 		}
+		if err := leaked("a close frame", payload[2:]); err != nil {
+			return err
+		}
 	}
 	// The answer may meet a connection that is gone already where we asked for the close.
 	_ = w.ws.Write(WSFrame{Op: OpClose, Payload: payload})

@@ -22,7 +22,7 @@ func TestV30OneAccounting(t *testing.T) {
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
-			cert, key := certificate(t)
+			cert, key := harness.Certificate(t, "localhost")
 			b := harness.Start(t, fmt.Sprintf("limits: {%s}\ntcp: {tls_listen: \"127.0.0.1:0\", tls: {cert: %q, key: %q}}\n%s",
 				x.config, cert, key, users(t, "", "")))
 			from := place()

@@ -1,18 +1,10 @@
 package limits
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -20,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/crypto/bcrypt"
 
 	"github.com/gudokmq/gudok/test/harness"
 )
@@ -41,16 +31,12 @@ type world struct {
 }
 
 // password is every user's.
-const password = "secret"
+const password = harness.Canary
 
 // users are three who have limits of their own or none; anyone else may come without a login.
 func users(t testing.TB, ann, cat string) string {
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return fmt.Sprintf("auth: {anonymous: yes}\nusers:\n- {name: ann, password_hash: %q, limits: {%s}}\n- {name: bob, password_hash: %[1]q}\n- {name: cat, password_hash: %[1]q, limits: {%[3]s}}\n",
-		hash, ann, cat)
+		harness.Hash(t, password), ann, cat)
 }
 
 // newWorld starts a broker: one for TCP and WebSocket, or one for both over TLS.
@@ -58,11 +44,11 @@ func newWorld(t *testing.T, config string, secure bool) *world {
 	w := &world{secure: secure, users: strings.Contains(config, "users:"), transports: []harness.Transport{harness.TCP, harness.WSText}, page: pageClient()}
 	tcp := harness.TCP
 	if secure {
-		cert, key := certificate(t)
+		cert, key := harness.Certificate(t, "localhost")
 		pair := fmt.Sprintf("tls: {cert: %q, key: %q}", cert, key)
 		config += fmt.Sprintf("http: {%s}\ntcp: {tls_listen: \"127.0.0.1:0\", %[1]s}\n", pair)
 		w.transports = []harness.Transport{harness.TCPTLS, harness.WSSText}
-		w.page.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} // made for the test
+		w.page.Transport = harness.Pages(&http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}) // made for the test
 		tcp = harness.TCPTLS
 	}
 	w.Broker = harness.StartWith(t, config, harness.Options{Quiet: true})
@@ -78,32 +64,6 @@ func newWorld(t *testing.T, config string, secure bool) *world {
 }
 
 func pageClient() *http.Client { return &http.Client{Timeout: harness.Patience} }
-
-func certificate(t testing.TB) (cert, key string) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour), DNSNames: []string{"localhost"}}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	file := func(name, kind string, der []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	return file("cert.pem", "CERTIFICATE", der), file("key.pem", "PRIVATE KEY", pkcs)
-}
 
 // honest proves that the honest clients have not noticed anything: the next message is all that came.
 func (w *world) honest(t *testing.T) {

@@ -72,6 +72,11 @@ var killers = []harness.Killer{
 	{Bug: mutant.UsersFree, Package: "broker/auth", Test: "TestV23GuessedAtFromEverywhere", Word: "guesses were looked at"},
 	{Bug: mutant.StrangersCheap, Package: "broker/auth", Test: "TestV23StrangersCostTheSame", Word: "0 hashes for"},
 	{Bug: mutant.CertificateUnverified, Package: "broker/auth", Test: "TestPrecedence", Word: "a certificate nobody vouches for"},
+	// Whatever a test of the real binary is about, it fails if a secret comes out.
+	{Bug: mutant.PasscodeLogged, Package: "test/conformance", Test: "TestUsers", Word: "the broker prints a secret"},
+	{Bug: mutant.PasscodeLogged, Package: "test/interop/gostomp", Test: "TestLogin", Word: "the broker prints a secret"},
+	{Bug: mutant.PasscodeTold, Package: "test/conformance", Test: "TestUsers", Word: "the broker tells a secret in ERROR"},
+	{Bug: mutant.AuthorizationShown, Package: "test/security", Test: "TestV28AdminNeedsAGrant", Word: "the broker tells a secret in the answer to GET"},
 }
 
 func TestMain(m *testing.M) {

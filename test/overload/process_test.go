@@ -185,7 +185,7 @@ func (b *broker) peak(t testing.TB) (stop func() int64) {
 func get(t *testing.T, url, begins string) time.Duration {
 	t.Helper()
 	begin := time.Now()
-	client := http.Client{Timeout: 2 * harness.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: 2 * harness.Patience, Transport: harness.Pages(&http.Transport{DisableKeepAlives: true})}
 	res, err := client.Get(url)
 	if err != nil {
 		t.Fatalf("%s: %v", url, err)

@@ -1,20 +1,11 @@
 package overload
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -23,32 +14,6 @@ import (
 
 	"github.com/gudokmq/gudok/test/harness"
 )
-
-// certificate makes one for localhost, and gives its files.
-func certificate(t testing.TB) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key = filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
-	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
-}
 
 var tlsLine = regexp.MustCompile(`stomp\+ssl://(\S+)`)
 
@@ -73,7 +38,7 @@ func TestSlowloris(t *testing.T) {
 		each  = 20
 		pause = 100 * time.Millisecond
 	)
-	cert, key := certificate(t)
+	cert, key := harness.Certificate(t, "localhost")
 	b := start(t, fmt.Sprintf("log: {level: error}\nlimits: {connect_time: %v, frame_time: %[1]v}\ntcp: {tls_listen: \"127.0.0.1:0\", tls: {cert: %q, key: %q}}\n",
 		limit, cert, key), harness.Options{Quiet: true})
 	b.Says("stomp+ssl://")

@@ -10,8 +10,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -139,12 +137,8 @@ func issuer(t testing.TB) (private, config string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "keys.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
-		fmt.Sprintf("jwt: {issuer: test, audience: gudok, keys_file: %q}\n", file)
+		fmt.Sprintf("jwt: {issuer: test, audience: gudok, keys_file: %q}\n", harness.PEM(t, "PUBLIC KEY", public))
 }
 
 // TestConnectStorm: ten thousand clients connect at the same moment, with a password, which is one, or with
@@ -152,7 +146,8 @@ func issuer(t testing.TB) (private, config string) {
 // crowd took is free when it has gone.
 func TestConnectStorm(t *testing.T) {
 	const crowd = 10_000
-	hash, err := auth.Hash("secret", auth.Bcrypt)
+	const passcode = "passcode:" + harness.Canary
+	hash, err := auth.Hash(harness.Canary, auth.Bcrypt) // as costly as people's
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +161,7 @@ func TestConnectStorm(t *testing.T) {
 		honest       string
 		order        stormOrder
 	}{
-		{"password", fmt.Sprintf("users: [{name: alice, password_hash: %q}]\n", hash), "passcode:secret", stormOrder{Login: []string{"login:alice", "passcode:secret"}}},
+		{"password", fmt.Sprintf("users: [{name: alice, password_hash: %q}]\n", harness.Hashed(t, harness.Canary, hash)), passcode, stormOrder{Login: []string{"login:alice", passcode}}},
 		{"token", believe, "passcode:" + token, stormOrder{Issuer: private}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -41,7 +41,7 @@ func ask(t testing.TB, b *harness.Broker, method, path, who string) answer {
 	if b.From != "" {
 		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(b.From)}
 	}
-	client := http.Client{Timeout: harness.Patience, Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true},
+	client := http.Client{Timeout: harness.Patience, Transport: harness.Pages(&http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	res, err := client.Do(r)
 	if err != nil {

@@ -43,7 +43,7 @@ type world struct {
 }
 
 // canary begins every secret that goes in; none may come out.
-const canary = "c4n4ry"
+const canary = harness.Canary
 
 var addresses atomic.Int64
 
@@ -61,7 +61,7 @@ func hashOf(t testing.TB, password, kind string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hashes.Store(password+kind, h)
+	hashes.Store(password+kind, harness.Hashed(t, password, h))
 	return h
 }
 

@@ -52,14 +52,15 @@ func TestConnect(t *testing.T) {
 
 func TestLogin(t *testing.T) {
 	cmd := exec.Command(harness.Build(t), "passwd")
-	cmd.Stdin = strings.NewReader("open sesame\n")
+	const password = harness.Canary + " open sesame"
+	cmd.Stdin = strings.NewReader(password + "\n")
 	hash, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("broker passwd: %v", err)
 	}
-	config := "users: [{name: alice, password_hash: '" + strings.TrimSpace(string(hash)) + "'}]"
+	config := "users: [{name: alice, password_hash: '" + harness.Hashed(t, password, strings.TrimSpace(string(hash))) + "'}]"
 	ways(t, config, func(t *testing.T, s site) {
-		for _, login := range [][2]string{{"alice", "wrong"}, {"nobody", "open sesame"}, {"", ""}} {
+		for _, login := range [][2]string{{"alice", "wrong"}, {"nobody", password}, {"", ""}} {
 			conn := s.dial(t)
 			_, err := stomp.Connect(conn, quiet, stomp.ConnOpt.Login(login[0], login[1]))
 			if err == nil {
@@ -70,7 +71,7 @@ func TestLogin(t *testing.T) {
 			}
 			conn.Close()
 		}
-		c := s.connect(t, stomp.ConnOpt.Login("alice", "open sesame"))
+		c := s.connect(t, stomp.ConnOpt.Login("alice", password))
 		sync(t, c)
 	})
 }

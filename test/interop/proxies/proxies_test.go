@@ -4,27 +4,21 @@ package proxies
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/gudokmq/gudok/broker/auth"
 	"github.com/gudokmq/gudok/test/harness"
 	"github.com/gudokmq/gudok/test/interop/foreign"
 )
@@ -65,11 +59,7 @@ func replace(t *testing.T, text string, oldnew ...string) string {
 // start starts a broker with the README's configuration, for users.
 func start(t *testing.T, config string) *harness.Broker {
 	t.Helper()
-	hash, err := auth.Hash("secret", auth.Bcrypt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return harness.Start(t, config+fmt.Sprintf("\nlog: {level: debug}\nheartbeat: {grace: 1}\nusers: [{name: alice, password_hash: %q}]\n", hash))
+	return harness.Start(t, config+fmt.Sprintf("\nlog: {level: debug}\nheartbeat: {grace: 1}\nusers: [{name: alice, password_hash: %q}]\n", harness.Hash(t, harness.Canary)))
 }
 
 // site is a certificate for mq.example.org, the files it is in, and who trusts it.
@@ -80,29 +70,20 @@ type site struct {
 
 func newSite(t *testing.T) site {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mq.example.org"}, DNSNames: []string{"mq.example.org"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), BasicConstraintsValid: true, IsCA: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, secret := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	dir := t.TempDir()
-	s := site{filepath.Join(dir, "mq.pem"), filepath.Join(dir, "mq-key.pem"), filepath.Join(dir, "both.pem"), x509.NewCertPool()}
-	for file, text := range map[string][]byte{s.cert: cert, s.key: secret, s.both: append(cert, secret...)} {
-		if err := os.WriteFile(file, text, 0o600); err != nil {
+	s := site{roots: x509.NewCertPool()}
+	s.cert, s.key = harness.Certificate(t, "mq.example.org")
+	var texts [2][]byte
+	for i, file := range []string{s.cert, s.key} {
+		var err error
+		if texts[i], err = os.ReadFile(file); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.roots.AppendCertsFromPEM(cert)
+	s.both = filepath.Join(t.TempDir(), "both.pem")
+	if err := os.WriteFile(s.both, slices.Concat(texts[:]...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.roots.AppendCertsFromPEM(texts[0])
 	return s
 }
 
@@ -242,7 +223,7 @@ func (c *conn) hear(want string) string {
 	return got
 }
 
-const login = "CONNECT\naccept-version:1.2\nhost:h\nlogin:alice\npasscode:secret\nheart-beat:2000,2000\n\n\x00"
+const login = "CONNECT\naccept-version:1.2\nhost:h\nlogin:alice\npasscode:" + harness.Canary + "\nheart-beat:2000,2000\n\n\x00"
 
 // works takes a session through login, a message and a wrong frame. The broker knows the client's
 // address, whatever the client says of itself.
