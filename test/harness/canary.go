@@ -106,10 +106,13 @@ func leak(text []byte, texts [][]byte, shapes []shape) string {
 	return ""
 }
 
+// LeakInLog is [Leak] for what the program printed, where the name before a value tells that it is a secret, too.
+func LeakInLog(text []byte) string { return secrets(nil).leak(text) }
+
 // secrets are those of one broker: what its configuration has.
 type secrets [][]byte
 
-// leak is [Leak] for what a broker printed.
+// leak is [LeakInLog] for the broker that has them.
 func (s secrets) leak(text []byte) string {
 	return leak(text, slices.Concat(canaries, s), slices.Concat(shapes, named))
 }

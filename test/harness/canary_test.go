@@ -12,7 +12,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -65,7 +67,7 @@ func TestLeakFinds(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"passcode=guess", "passcode:guess", `passcode="a b"`, "/ws?access_token=x", "password=x", "Authorization=x", "access_token%3Dx"} {
-		if secrets(nil).leak([]byte("msg=x "+text)) == "" {
+		if LeakInLog([]byte("msg=x "+text)) == "" {
 			t.Errorf("%q is not found in a log", text)
 		}
 	}
@@ -82,12 +84,12 @@ WWW-Authenticate: Bearer realm="gudok"
 id=eyJ4k2x9-QmA_3hdUeyJ session=eyJrandomrandomrandom credentials by bearer, basic and query; basic tables
 -----BEGIN CERTIFICATE----- -----BEGIN PUBLIC KEY-----
 `
-	if at := secrets(nil).leak([]byte(said)); at != "" {
+	if at := LeakInLog([]byte(said)); at != "" {
 		t.Error(at)
 	}
 	random := make([]byte, 1<<20)
 	rand.Read(random)
-	if at := secrets(nil).leak([]byte(base64.RawURLEncoding.EncodeToString(random))); at != "" {
+	if at := LeakInLog([]byte(base64.RawURLEncoding.EncodeToString(random))); at != "" {
 		t.Error(at)
 	}
 }
@@ -154,5 +156,47 @@ func TestAnswersAreHeard(t *testing.T) {
 		if err == nil {
 			res.Body.Close()
 		}
+	}
+}
+
+// TestWatched: what a suite's brokers print reaches the suite and is searched, to the last line; passwd may print
+// a hash, and the broker is the very process that the suite started.
+func TestWatched(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("missing: bash")
+	}
+	for name, c := range map[string]struct{ does, argument, says, finds string }{
+		"harmless":  {"echo out; echo err >&2", "-config", "err", ""},
+		"on stdout": {"echo early; seq 20000; echo " + Canary, "-config", Canary, "prints a secret"},
+		"on stderr": {"echo early; seq 20000; echo passcode=guess >&2", "-config", "passcode=guess", "prints a secret"},
+		"passwd":    {"echo " + Canary, "passwd", Canary, "no broker was run"},
+		"silent":    {"true", "-config", "", "no broker was run"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := filepath.Join(t.TempDir(), "fake")
+			if err := os.WriteFile(fake, []byte("#!"+bash+"\necho $$ >'"+fake+".pid'\n"+c.does+"\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			program, ended, err := watch(t.TempDir(), bash, fake)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(program, c.argument)
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatal(err)
+			}
+			pid, err := os.ReadFile(fake + ".pid")
+			if err != nil || strings.TrimSpace(string(pid)) != strconv.Itoa(cmd.Process.Pid) {
+				t.Errorf("process %d became %s, %v", cmd.Process.Pid, pid, err)
+			}
+			if !strings.Contains(string(out), c.says) {
+				t.Errorf("%q does not reach the suite: %.100q", c.says, out)
+			}
+			if err := ended(); (err == nil) != (c.finds == "") || err != nil && !strings.Contains(err.Error(), c.finds) {
+				t.Errorf("found %v, want %q", err, c.finds)
+			}
+		})
 	}
 }

@@ -187,7 +187,7 @@ var logins = group{
 func (c *cell) failLogin(login string, slowed bool) {
 	c.Helper()
 	x := c.dial()
-	x.Sendf("CONNECT\naccept-version:1.2\nlogin:%s\npasscode:wrong\n\n\x00", login)
+	x.Sendf("CONNECT\naccept-version:1.2\nlogin:%s\npasscode:"+password+"-wrong\n\n\x00", login)
 	if slowed {
 		c.refused(x, c.row.reason, c.row.code, "")
 	} else {

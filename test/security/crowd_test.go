@@ -114,7 +114,7 @@ func wrongLogin(addr string, w, i int) (string, error) {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(3 * harness.Patience))
-	fmt.Fprintf(c, "CONNECT\naccept-version:1.2\nhost:h\nlogin:alice\npasscode:guess-%d-%d\n\n\x00", w, i)
+	fmt.Fprintf(c, "CONNECT\naccept-version:1.2\nhost:h\nlogin:alice\npasscode:"+canary+"-%d-%d\n\n\x00", w, i)
 	return bufio.NewReader(c).ReadString(0)
 }
 

@@ -142,7 +142,7 @@ func TestV22ClientsAddress(t *testing.T) {
 		} else {
 			c = b.Dial(t, harness.WSText, lines...)
 		}
-		connect(c, "login:"+user, "passcode:wrong")
+		connect(c, "login:"+user, "passcode:"+canary+"-wrong")
 		f := c.Expect("ERROR")
 		c.ExpectClose()
 		return f.Value("message")
@@ -177,7 +177,7 @@ func TestV22ClientsAddress(t *testing.T) {
 	// From an address that is no trusted proxy nothing of it is believed.
 	before := len(b.Output())
 	c := (&harness.Broker{WS: b.WS, Path: b.Path, From: "127.0.0.77"}).Dial(t, harness.WSText, "X-Forwarded-For: 203.0.113.9", "Forwarded: for=203.0.113.9")
-	connect(c, "login:x", "passcode:x")
+	connect(c, "login:x", "passcode:"+canary)
 	c.Expect("ERROR")
 	c.ExpectClose()
 	b.Says("peer=127.0.0.77:")

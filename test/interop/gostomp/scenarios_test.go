@@ -60,7 +60,7 @@ func TestLogin(t *testing.T) {
 	}
 	config := "users: [{name: alice, password_hash: '" + harness.Hashed(t, password, strings.TrimSpace(string(hash))) + "'}]"
 	ways(t, config, func(t *testing.T, s site) {
-		for _, login := range [][2]string{{"alice", "wrong"}, {"nobody", password}, {"", ""}} {
+		for _, login := range [][2]string{{"alice", "wrong " + harness.Canary}, {"nobody", password}, {"", ""}} {
 			conn := s.dial(t)
 			_, err := stomp.Connect(conn, quiet, stomp.ConnOpt.Login(login[0], login[1]))
 			if err == nil {

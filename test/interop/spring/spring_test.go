@@ -37,7 +37,7 @@ func TestSpring(t *testing.T) {
 	}
 
 	cmd := exec.Command(mvn, "-B", "-ntp", "test")
-	cmd.Env = append(os.Environ(), "GUDOK_BINARY="+harness.Build(t))
+	cmd.Env = append(os.Environ(), "GUDOK_BINARY="+harness.Watched(t))
 	// A group of its own, so that nothing Maven started outlives it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	end := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

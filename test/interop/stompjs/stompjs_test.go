@@ -38,7 +38,7 @@ func run(t *testing.T, file string, env []string) {
 	t.Helper()
 	node := foreign.Need(t, "node", "npm")[0]
 	install(t)
-	env = append(env, "GUDOK_BINARY="+harness.Build(t))
+	env = append(env, "GUDOK_BINARY="+harness.Watched(t))
 	foreign.Run(t, 8*time.Minute, 100, env, node, "--test", "--test-reporter=./reporter.mjs", file)
 }
 

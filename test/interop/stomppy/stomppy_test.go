@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 func TestStompPy(t *testing.T) {
 	python := install(t, foreign.Need(t, "python3")[0])
-	env := []string{"GUDOK_BINARY=" + harness.Build(t), "PYTHONDONTWRITEBYTECODE=1"}
+	env := []string{"GUDOK_BINARY=" + harness.Watched(t), "PYTHONDONTWRITEBYTECODE=1"}
 	foreign.Run(t, 5*time.Minute, 50, env, python, "suite.py")
 }
 

@@ -91,10 +91,10 @@ class Connecting(Case):
     def check_wrong_password(self, version):
         session = self.open(version)
         with self.assertRaises(stomp.exception.ConnectFailedException):
-            session.connect(passcode="not this one")
+            session.connect(passcode="not c4n4ry this time")
         error = session.life.errors.get(timeout=10)
         self.assertTrue(error.headers["message"])
-        self.assertNotIn("not this one", f"{error.headers} {error.body}")
+        self.assertNotIn("not c4n4ry this time", f"{error.headers} {error.body}")
         self.connect(version)
 
     @gudok

@@ -15,13 +15,14 @@ import org.springframework.messaging.simp.stomp.StompHeaders;
 /** A broker with users. */
 class LoginTest {
 
+    // In the passwords is the word that the harness searches for in what the broker prints.
     private static Broker broker;
     private static Clients clients;
 
     @BeforeAll
     static void start() {
         broker = Broker.start("[{name: portal, password_hash: '%s'}, {name: pages, password_hash: '%s'}]"
-                .formatted(Broker.hash("bcrypt", "system secret"), Broker.hash("argon2id", "client:secret\\")));
+                .formatted(Broker.hash("bcrypt", "system c4n4ry"), Broker.hash("argon2id", "client:c4n4ry\\")));
         clients = new Clients(broker);
     }
 
@@ -50,7 +51,7 @@ class LoginTest {
 
     @Test
     void theRightPasswordsOpenTheRelay() {
-        try (var portal = portal("system secret", "client:secret\\")) {
+        try (var portal = portal("system c4n4ry", "client:c4n4ry\\")) {
             assertThat(portal.nextAvailability()).isTrue();
             var browser = portal.browser("ada");
             browser.subscribe("n", "/topic/news");
@@ -62,7 +63,7 @@ class LoginTest {
 
     @Test
     void aWrongSystemPasswordNeverMakesTheBrokerAvailable() {
-        try (var portal = portal("wrong", "client:secret\\")) {
+        try (var portal = portal("wrong c4n4ry", "client:c4n4ry\\")) {
             // Spring tries again after five seconds, so two attempts fall into this.
             await().during(Duration.ofSeconds(6)).atMost(Duration.ofSeconds(12))
                     .until(() -> !portal.availability().contains(true));
@@ -74,7 +75,7 @@ class LoginTest {
 
     @Test
     void aWrongClientPasswordRefusesBrowsersAlone() {
-        try (var portal = portal("system secret", "wrong")) {
+        try (var portal = portal("system c4n4ry", "wrong c4n4ry")) {
             assertThat(portal.nextAvailability()).isTrue();
             var browser = Browser.open(portal.url("ada"));
             browser.frame("CONNECT", "", "accept-version:1.2");
@@ -88,7 +89,7 @@ class LoginTest {
     @Test
     void springClientsLogIn() {
         for (var open : bothClients()) {
-            var session = open.apply(login("pages", "client:secret\\"));
+            var session = open.apply(login("pages", "client:c4n4ry\\"));
             assertThat(session.connected().getFirst("user-name")).isEqualTo("pages");
             var inbox = session.subscribe("/topic/in");
             session.send("/topic/in", "x");
@@ -100,7 +101,7 @@ class LoginTest {
     @Test
     void springClientsWithAWrongOrNoLoginGetErrorAndTheConnectionEnds() {
         for (var open : bothClients()) {
-            for (var headers : List.of(login("pages", "wrong"), login("nobody", "client:secret\\"),
+            for (var headers : List.of(login("pages", "wrong c4n4ry"), login("nobody", "client:c4n4ry\\"),
                     login("pages", ""), new StompHeaders())) {
                 var session = open.apply(headers);
                 assertThat(session.error().headers().getFirst("message")).isNotBlank();
