@@ -123,7 +123,11 @@ func (f *benchFlags) common(fs *flag.FlagSet) {
 	fs.StringVar(&f.url, "url", "ws://127.0.0.1:15674/ws", "ws://host:port/path or stomp://host:port;\n"+
 		"of others nats+ws://host:port, nats://host:port, centrifugo+ws://host:port/path")
 	fs.StringVar(&f.login, "login", "", "login (default that of the URL)")
-	fs.StringVar(&f.passcode, "passcode", "", "passcode (default that of the URL)")
+	fs.StringVar(&f.passcode, "passcode", "", "passcode (default that of the URL), which the list of processes then shows")
+	fs.Func("passcode-file", "`file` whose first line is the passcode", func(path string) (err error) {
+		f.passcode, err = passwordIn(path)
+		return err
+	})
 	fs.StringVar(&f.host, "host", "", "host header of CONNECT (default that of the URL)")
 	fs.BoolVar(&f.compress, "compress", false, "ask for compressed messages (STOMP over WebSocket)")
 	fs.StringVar(&f.Log, "log", "", "`file` that a Gudok logs to, to tell its allocations and collections; SIGUSR1 asks for them")
@@ -187,7 +191,7 @@ func (f *benchFlags) finish(name string) error {
 	if t.Compress = f.compress; f.compress && (!t.WebSocket || t.Protocol != "") {
 		return fmt.Errorf("-compress is for STOMP over WebSocket")
 	}
-	f.Target, f.URL = t, f.url
+	f.Target, f.URL = t, load.Shown(f.url)
 	if f.Warmup == 0 && f.Count == 0 { // a count is measured from the first to the last
 		f.Warmup = min(f.Duration/10, time.Second)
 	}

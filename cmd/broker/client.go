@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,19 +10,24 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
 	"github.com/go-stomp/stomp/v3"
+
+	"github.com/gudokmq/gudok/cmd/broker/internal/load"
 )
 
 // clientHelp is what the flags of all clients have in common.
 const clientHelp = `  -addr ADDRESS    the broker (127.0.0.1:61613); HOST:PORT, stomp://HOST:PORT,
                    stomp+ssl://HOST:PORT, ws://HOST:PORT/ws or wss://HOST:PORT/ws
   -login NAME      log in as NAME
-  -passcode WORD   the password
+  -passcode WORD   the password, which the list of processes then shows
+  -passcode-file FILE
+                   the password is the first line of FILE
   -timeout TIME    how long connecting and each answer may take (10s)
 `
 
@@ -35,7 +41,25 @@ func (c *client) flags(f *flag.FlagSet) {
 	f.StringVar(&c.addr, "addr", "127.0.0.1:61613", "")
 	f.StringVar(&c.login, "login", "", "")
 	f.StringVar(&c.passcode, "passcode", "", "")
+	f.Func("passcode-file", "", func(path string) (err error) {
+		c.passcode, err = passwordIn(path)
+		return err
+	})
 	f.DurationVar(&c.timeout, "timeout", 10*time.Second, "")
+}
+
+// passwordIn is the first line of a file.
+func passwordIn(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	password, err := readLine(bufio.NewReaderSize(f, maxPassword))
+	if err == nil && password == "" {
+		err = errors.New("its first line is empty")
+	}
+	return password, err
 }
 
 // connect makes a session. Its error is for the user.
@@ -71,13 +95,13 @@ func (c *client) noSession(ctx context.Context, err error) error {
 	var answer stomp.Error
 	switch {
 	case errors.As(err, &answer) && answer.Frame != nil && c.login == "":
-		return fmt.Errorf("%s answered: %w (log in with -login and -passcode?)", c.addr, said(err))
+		return fmt.Errorf("%s answered: %w (log in with -login and -passcode?)", load.Shown(c.addr), said(err))
 	case errors.As(err, &answer) && answer.Frame != nil:
-		return fmt.Errorf("%s answered: %w", c.addr, said(err))
+		return fmt.Errorf("%s answered: %w", load.Shown(c.addr), said(err))
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s did not answer within %v (is it a STOMP port?)", c.addr, c.timeout)
+		return fmt.Errorf("%s did not answer within %v (is it a STOMP port?)", load.Shown(c.addr), c.timeout)
 	}
-	return fmt.Errorf("%s does not speak STOMP: %w (is it a STOMP port?)", c.addr, err)
+	return fmt.Errorf("%s does not speak STOMP: %w (is it a STOMP port?)", load.Shown(c.addr), err)
 }
 
 // said adds to an ERROR's message what its body explains; a body may begin with the message.
@@ -98,7 +122,7 @@ func (c *client) dial(ctx context.Context) (stream io.ReadWriteCloser, host stri
 	}
 	u, err := url.Parse(addr)
 	if err != nil || u.Hostname() == "" {
-		return nil, "", fmt.Errorf("-addr: %q is not an address (write 127.0.0.1:61613 or ws://127.0.0.1:15674/ws)", c.addr)
+		return nil, "", fmt.Errorf("-addr: %q is not an address (write 127.0.0.1:61613 or ws://127.0.0.1:15674/ws)", load.Shown(c.addr))
 	}
 	switch u.Scheme {
 	case "stomp", "tcp":
@@ -108,7 +132,7 @@ func (c *client) dial(ctx context.Context) (stream io.ReadWriteCloser, host stri
 	case "ws", "wss":
 		stream, err = dialWebSocket(ctx, u.String())
 	default:
-		return nil, "", fmt.Errorf("-addr: %q begins with no way in that is known (use stomp://, stomp+ssl://, ws:// or wss://)", c.addr)
+		return nil, "", fmt.Errorf("-addr: %q begins with no way in that is known (use stomp://, stomp+ssl://, ws:// or wss://)", load.Shown(c.addr))
 	}
 	if err != nil {
 		return nil, "", c.unreachable(err)
@@ -132,7 +156,7 @@ func (c *client) unreachable(err error) error {
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		hint = " (is the broker running? start it with: broker)"
 	}
-	return fmt.Errorf("cannot reach %s: %w%s", c.addr, err, hint)
+	return fmt.Errorf("cannot reach %s: %w%s", load.Shown(c.addr), err, hint)
 }
 
 // messages makes a STOMP stream of a WebSocket: what is written goes in binary messages, which may

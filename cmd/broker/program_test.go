@@ -9,10 +9,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gudokmq/gudok/test/harness"
 )
 
 // program is the broker as people run it, built once.
@@ -64,6 +67,13 @@ func finish(t testing.TB, c *exec.Cmd) result {
 	c.Stdout, c.Stderr = &out, &errs
 	if err := c.Run(); err != nil && c.ProcessState == nil {
 		t.Fatal(err)
+	}
+	said := errs.Bytes()
+	if !slices.Contains(c.Args, "passwd") { // who is there to print a hash
+		said = slices.Concat(said, out.Bytes())
+	}
+	if at := harness.LeakInLog(said); at != "" {
+		t.Errorf("%q prints a secret: %s", c.Args[1:], at)
 	}
 	return result{out.String(), errs.String(), c.ProcessState.ExitCode()}
 }
@@ -127,6 +137,9 @@ func serveTo(t testing.TB, log *os.File, env []string, args ...string) *server {
 		if s.cmd.ProcessState == nil {
 			_ = s.cmd.Process.Kill()
 			<-s.ended
+		}
+		if at := harness.LeakInLog(append(s.stderr.Bytes(), strings.Join(s.said, "\n")...)); at != "" {
+			t.Errorf("the broker prints a secret: %s", at)
 		}
 	})
 	return s

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gudokmq/gudok/broker/auth"
+	"github.com/gudokmq/gudok/test/harness"
 )
 
 // reloading is a broker with a configuration file, and its log line by line.
@@ -96,7 +97,7 @@ func (r *reloading) connect(login string) *peer {
 	r.t.Cleanup(func() { conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(limit))
 	p := &peer{r.t, conn, bufio.NewReader(conn)}
-	p.send("CONNECT\naccept-version:1.2\nhost:x\nlogin:%s\npasscode:secret\n\n", login)
+	p.send("CONNECT\naccept-version:1.2\nhost:x\nlogin:%s\npasscode:%s\n\n", login, harness.Canary)
 	p.expect("CONNECTED")
 	return p
 }
@@ -131,9 +132,9 @@ func (p *peer) closed() {
 	}
 }
 
-// secretHash is of the password secret.
+// secretHash is of the canary.
 var secretHash = sync.OnceValue(func() string {
-	hash, err := auth.Hash("secret", "bcrypt")
+	hash, err := auth.Hash(harness.Canary, "bcrypt")
 	if err != nil {
 		panic(err)
 	}

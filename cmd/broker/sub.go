@@ -12,6 +12,8 @@ import (
 
 	"github.com/go-stomp/stomp/v3"
 	"github.com/go-stomp/stomp/v3/frame"
+
+	"github.com/gudokmq/gudok/cmd/broker/internal/load"
 )
 
 const subHelp = `Subscribe and print the body of each message, a line for each, until Ctrl-C.
@@ -30,7 +32,7 @@ Examples:
   broker sub /topic/greetings
   broker sub '/topic/prices.*' -v
   broker sub /queue/orders -n 1
-  broker sub -addr wss://broker.example.org/ws -login alice -passcode secret /topic/news
+  broker sub -addr wss://broker.example.org/ws -login alice -passcode-file alice.txt /topic/news
 `
 
 var ackModes = map[string]stomp.AckMode{
@@ -128,10 +130,10 @@ func (s *subscriber) print(ctx context.Context, conn *stomp.Conn, sub *stomp.Sub
 		case m = <-sub.C:
 		}
 		if m == nil {
-			return fmt.Errorf("%s closed the connection", s.addr)
+			return fmt.Errorf("%s closed the connection", load.Shown(s.addr))
 		}
 		if m.Err != nil {
-			return fmt.Errorf("%s ended the subscription: %w", s.addr, ended(m.Err))
+			return fmt.Errorf("%s ended the subscription: %w", load.Shown(s.addr), ended(m.Err))
 		}
 		if err := s.show(m); err != nil {
 			return fmt.Errorf("print: %w", err)

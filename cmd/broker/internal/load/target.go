@@ -1,6 +1,7 @@
 package load
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -25,13 +26,29 @@ type Target struct {
 	Compress bool
 }
 
+// Shown is an address, be it a valid one or not, without the login and the query in it: either may be a secret.
+func Shown(address string) string {
+	scheme, rest, found := strings.Cut(address, "://")
+	if scheme += "://"; !found {
+		scheme, rest = "", address
+	}
+	if i := strings.IndexByte(rest, '?'); i >= 0 {
+		rest = rest[:i] + "?[redacted]"
+	}
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		rest = "[redacted]" + rest[i:]
+	}
+	return scheme + rest
+}
+
 // ParseTarget reads ws://host:port/path, stomp://host:port or tcp://host:port; for brokers to compare
 // with also nats+ws://, centrifugo+ws:// and nats://, and http:// for Poll. A missing port is 80 for ws and 61613
 // otherwise; a missing path is /ws. TLS is not spoken.
 func ParseTarget(raw string) (Target, error) {
 	u, err := url.Parse(raw)
-	if err != nil {
-		return Target{}, fmt.Errorf("parse URL: %w", err)
+	var bad *url.Error
+	if errors.As(err, &bad) {
+		return Target{}, fmt.Errorf("URL %q: %w", Shown(raw), bad.Err)
 	}
 	var t Target
 	port := "61613"
@@ -46,13 +63,13 @@ func ParseTarget(raw string) (Target, error) {
 		t.WebSocket, port = true, "80"
 	case "stomp", "tcp":
 		if strings.Trim(u.Path, "/") != "" {
-			return Target{}, fmt.Errorf("URL %q: a %s URL has no path", raw, u.Scheme)
+			return Target{}, fmt.Errorf("URL %q: a %s URL has no path", Shown(raw), u.Scheme)
 		}
 	default:
-		return Target{}, fmt.Errorf("URL %q: scheme must be ws, stomp or tcp (of peers: nats, nats+ws, centrifugo+ws)", raw)
+		return Target{}, fmt.Errorf("URL %q: scheme must be ws, stomp or tcp (of peers: nats, nats+ws, centrifugo+ws)", Shown(raw))
 	}
 	if u.Hostname() == "" {
-		return Target{}, fmt.Errorf("URL %q: host is missing", raw)
+		return Target{}, fmt.Errorf("URL %q: host is missing", Shown(raw))
 	}
 	if p := u.Port(); p != "" {
 		port = p
