@@ -20,7 +20,7 @@ type env struct {
 	clients []*harness.Client
 }
 
-var names, addresses atomic.Int64
+var names atomic.Int64
 
 // unique makes a name that no other case uses.
 func unique(prefix string) string { return fmt.Sprintf("%sc%d", prefix, names.Add(1)) }
@@ -37,9 +37,7 @@ func (e *env) dial(lines ...string) *harness.Client {
 // dialAlone is dial from an address that nobody else has: failed logins are slowed by address.
 func (e *env) dialAlone() *harness.Client {
 	e.Helper()
-	n := addresses.Add(1)
-	b := &harness.Broker{WS: e.b.WS, Path: e.b.Path, TCP: e.b.TCP, From: fmt.Sprintf("127.4.%d.%d", n/250, 1+n%250)}
-	return e.adopt(b.Dial(e.T, e.tr))
+	return e.adopt(e.b.Elsewhere().Dial(e.T, e.tr))
 }
 
 func (e *env) adopt(c *harness.Client) *harness.Client {

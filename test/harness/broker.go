@@ -120,6 +120,7 @@ func TryStart(t testing.TB, config string, o Options) (*Broker, error) {
 	t.Cleanup(func() {
 		b.Stop()
 		<-b.read
+		b.learnSecrets(file) // a reload may have brought others
 		if at := b.own.leak([]byte(b.Output())); at != "" {
 			t.Errorf("the broker prints a secret: %s", at)
 		}
@@ -170,7 +171,7 @@ func (b *Broker) Signal(sig syscall.Signal) error {
 	return b.cmd.Process.Signal(sig)
 }
 
-// writeConfig completes the configuration with free ports and the test's directory, and notes what is secret in it.
+// writeConfig completes the configuration with free ports and the test's directory.
 func (b *Broker) writeConfig(config string) string {
 	t, dir := b.t, b.opts.Dir
 	t.Helper()
@@ -201,7 +202,6 @@ func (b *Broker) writeConfig(config string) string {
 	if err := checkUsers(all); err != nil {
 		t.Fatalf("harness configuration: %v", err)
 	}
-	b.own = secretsOf(all, dir)
 	text, err := yaml.Marshal(all)
 	if err != nil {
 		t.Fatalf("harness configuration: %v", err)
@@ -210,7 +210,21 @@ func (b *Broker) writeConfig(config string) string {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	b.learnSecrets(file)
 	return file
+}
+
+// learnSecrets notes what is secret in a configuration file, and in those that it names. A test may have made it
+// one that cannot be read.
+func (b *Broker) learnSecrets(file string) {
+	var all map[string]any
+	if text, err := os.ReadFile(file); err == nil && yaml.Unmarshal(text, &all) == nil {
+		for _, secret := range secretsOf(all, filepath.Dir(file)) {
+			if !slices.ContainsFunc(b.own, func(known []byte) bool { return bytes.Equal(known, secret) }) {
+				b.own = append(b.own, secret)
+			}
+		}
+	}
 }
 
 // readStdout notes the addresses and keeps the rest; ready is closed when all are known, with one for

@@ -132,7 +132,7 @@ func (f *Frame) check(counted bool) error {
 		}
 	}
 	if f.Command == "ERROR" || f.Command == "CONNECTED" {
-		if err := leaked(f.Command, f.Raw); err != nil {
+		if err := Answered(f.Command, f.Raw); err != nil {
 			return err
 		}
 	}

@@ -12,8 +12,9 @@ import (
 // leaks counts answers with secrets: a test may look at no error.
 var leaks atomic.Int64
 
-// leaked is the error for an answer, if there is a secret in it.
-func leaked(what string, answer []byte) error {
+// Answered is the error for an answer of a broker, if there is a secret in it; then the tests of the process fail
+// whether one looks at it or not. [Parse], [Pages] and a [Client] ask for it.
+func Answered(what string, answer []byte) error {
 	at := Leak(answer)
 	if at == "" {
 		return nil
@@ -24,9 +25,8 @@ func leaked(what string, answer []byte) error {
 	return err
 }
 
-// Pages is rt for what a broker answers over HTTP: an answer that tells a secret is an error, and fails the
-// tests of the process whether one looks at it or not. [Main] puts it around http.DefaultTransport; a test with
-// a transport of its own wraps that.
+// Pages is rt for what a broker answers over HTTP: an answer that tells a secret is an error, that of
+// [Answered]. [Main] puts it around http.DefaultTransport; a test with a transport of its own wraps that.
 func Pages(rt http.RoundTripper) http.RoundTripper { return pages{rt} }
 
 type pages struct{ rt http.RoundTripper }
@@ -50,7 +50,7 @@ func (p pages) RoundTrip(r *http.Request) (*http.Response, error) {
 		text.Write(body)
 		res.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	if err := leaked("the answer to "+r.Method+" "+r.URL.Path, text.Bytes()); err != nil {
+	if err := Answered("the answer to "+r.Method+" "+r.URL.Path, text.Bytes()); err != nil {
 		return nil, err
 	}
 	return res, nil

@@ -146,7 +146,7 @@ func handshake(conn net.Conn, request string) (*WS, error) {
 	}
 	var head bytes.Buffer
 	if err = w.Response.Header.Write(&head); err == nil {
-		err = leaked("the answer to a handshake", head.Bytes())
+		err = Answered("the answer to a handshake", head.Bytes())
 	}
 	if err != nil {
 		conn.Close()

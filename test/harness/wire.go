@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -242,7 +243,7 @@ func (w *wsWire) closed(payload []byte) error {
 		if !utf8.ValidString(c.Reason) {
 			return fmt.Errorf("close reason is not UTF-8: %q", c.Reason)
 		}
-		if err := leaked("a close frame", payload[2:]); err != nil {
+		if err := Answered("a close frame", payload[2:]); err != nil {
 			return err
 		}
 	}
@@ -259,6 +260,19 @@ func (w *wsWire) closed(payload []byte) error {
 }
 
 func (w *wsWire) abort() { w.ws.Conn.Close() }
+
+// At is the broker for clients that connect from that local address; it is good for Dial and nothing else.
+func (b *Broker) At(from string) *Broker {
+	return &Broker{WS: b.WS, Path: b.Path, TCP: b.TCP, TLS: b.TLS, From: from}
+}
+
+// Elsewhere is At with an address that nobody else in this process connects from: nothing wrong has come from it yet.
+func (b *Broker) Elsewhere() *Broker {
+	n := places.Add(1)
+	return b.At(fmt.Sprintf("127.1.%d.%d", n/250, 1+n%250))
+}
+
+var places atomic.Int64
 
 // Dial connects to the broker without a word of STOMP. The lines are further header lines of
 // the WebSocket handshake. The connection is cut when the test ends.

@@ -170,6 +170,9 @@ func (p *peer) read(d time.Duration) (message, error) {
 		if errors.Is(err, io.EOF) {
 			err = closed{}
 		}
+		if bytes.HasPrefix(m, []byte("ERROR")) {
+			err = harness.Answered("ERROR", m)
+		}
 		if m != nil || err != nil {
 			return m, err
 		}

@@ -15,8 +15,6 @@ import (
 	"github.com/gudokmq/gudok/test/harness"
 )
 
-var tlsLine = regexp.MustCompile(`stomp\+ssl://(\S+)`)
-
 // drip is one way to hold a connection: say first, wait for an answer if there is to be one, then say
 // text byte by byte, for ever.
 type drip struct {
@@ -41,8 +39,7 @@ func TestSlowloris(t *testing.T) {
 	cert, key := harness.Certificate(t, "localhost")
 	b := start(t, fmt.Sprintf("log: {level: error}\nlimits: {connect_time: %v, frame_time: %[1]v}\ntcp: {tls_listen: \"127.0.0.1:0\", tls: {cert: %q, key: %q}}\n",
 		limit, cert, key), harness.Options{Quiet: true})
-	b.Says("stomp+ssl://")
-	to := map[string]string{"http": b.WS, "tcp": b.TCP, "tls": tlsLine.FindStringSubmatch(b.Output())[1]}
+	to := map[string]string{"http": b.WS, "tcp": b.TCP, "tls": b.TLS}
 	upgrade := harness.Upgrade(b.WS, b.Path, "Sec-WebSocket-Protocol: v12.stomp")
 	wsFrame := func(text string, more bool) string {
 		return string(harness.WSFrame{Op: harness.OpText, Payload: []byte(text), More: more}.Append(nil))

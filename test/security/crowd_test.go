@@ -31,7 +31,7 @@ func TestV23WrongPasswords(t *testing.T) {
 	var wg sync.WaitGroup
 	var longest atomic.Int64
 	for i := range sessions {
-		c := (&harness.Broker{TCP: b.TCP, From: fmt.Sprintf("127.2.1.%d", 1+i)}).Dial(t, harness.TCP)
+		c := b.At(fmt.Sprintf("127.2.1.%d", 1+i)).Dial(t, harness.TCP)
 		connect(c, "heart-beat:1000,1000", "login:alice", "passcode:"+canary+"-alice")
 		c.Expect("CONNECTED")
 		wg.Go(func() {
@@ -100,7 +100,7 @@ func TestV23WrongPasswords(t *testing.T) {
 	t.Logf("%d logins in %v: %d wrong, %d slowed, %d not checked; the broker used %v of CPU (%.2f cores); longest pause between heart-beats %v",
 		logins, took.Round(time.Millisecond), bad.Load(), slowed.Load(), unchecked.Load(), used, used.Seconds()/took.Seconds(), time.Duration(longest.Load()).Round(time.Millisecond))
 	// Who has the right password gets in.
-	c := (&harness.Broker{TCP: b.TCP, From: "127.2.2.1"}).Dial(t, harness.TCP)
+	c := b.At("127.2.2.1").Dial(t, harness.TCP)
 	connect(c, "login:bob", "passcode:"+canary+"-bob")
 	c.Expect("CONNECTED", "user-name:bob")
 }

@@ -74,12 +74,6 @@ rules:
 `+extra)
 }
 
-// elsewhere is b as it is seen from an address from which nothing wrong has come yet.
-func elsewhere(b *harness.Broker) *harness.Broker {
-	n := addresses.Add(1)
-	return &harness.Broker{WS: b.WS, Path: b.Path, TCP: b.TCP, From: fmt.Sprintf("127.1.%d.%d", n/200, 1+n%200)}
-}
-
 // announce sends a request with a body of that length, without the body, and gives the first line of
 // the answer.
 func announce(t testing.TB, b *harness.Broker, method, path string, length int) string {
@@ -116,7 +110,7 @@ func TestV28AdminNeedsAGrant(t *testing.T) {
 			"": 401, "bob": 403, "ops:wrong": 401, "nobody:x": 401, "Bearer x": 401, "Bearer eyJhbGciOiJub25lIn0.e30.": 401,
 			"Digest username=ops": 401, "Basic b3Bz": 401,
 		} {
-			a := ask(t, elsewhere(b), "GET", path, who)
+			a := ask(t, b.Elsewhere(), "GET", path, who)
 			if a.code != code {
 				t.Errorf("%s as %q: %d", path, who, a.code)
 			}
@@ -178,7 +172,7 @@ func TestV28AdminNeedsAGrant(t *testing.T) {
 		t.Errorf("a foreign host: %d", res.StatusCode)
 	}
 	// Who guesses is slowed, as at CONNECT, and who knows is not.
-	slowed, guesser := 0, elsewhere(b)
+	slowed, guesser := 0, b.Elsewhere()
 	for i := range 40 {
 		if a := ask(t, guesser, "GET", "/metrics", fmt.Sprintf("ops:guess-%d", i)); a.code == 429 {
 			slowed++

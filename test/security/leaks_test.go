@@ -180,7 +180,7 @@ func files(t *testing.T, pid any) int {
 // #405, #429, #445).
 func TestV31NothingIsLeft(t *testing.T) {
 	w := newWorld(t, "limits: {outbox: 64KiB, send_time: 1s}")
-	d := doors{tcp: w.TCP, ws: w.WS, tls: w.tlsAt}
+	d := doors{tcp: w.TCP, ws: w.WS, tls: w.TLS}
 	dieAll(t, d, 5) // what is made once is there
 	back(t, "files", 30, func() int { return files(t, w.PID()) })
 	before := files(t, w.PID())

@@ -52,7 +52,7 @@ tcp: {proxy_protocol: on, trusted_proxies: ["127.0.0.1", "::1"]}
 // through connects to the STOMP listener from an address of this machine, and says header first.
 func through(t *testing.T, b *harness.Broker, from, header string) *harness.Client {
 	t.Helper()
-	c := (&harness.Broker{TCP: b.TCP, From: from}).Dial(t, harness.TCP)
+	c := b.At(from).Dial(t, harness.TCP)
 	c.Sendf("%s", header)
 	return c
 }
@@ -176,7 +176,7 @@ func TestV22ClientsAddress(t *testing.T) {
 	b.Says("peer=203.0.113.8:0")
 	// From an address that is no trusted proxy nothing of it is believed.
 	before := len(b.Output())
-	c := (&harness.Broker{WS: b.WS, Path: b.Path, From: "127.0.0.77"}).Dial(t, harness.WSText, "X-Forwarded-For: 203.0.113.9", "Forwarded: for=203.0.113.9")
+	c := b.At("127.0.0.77").Dial(t, harness.WSText, "X-Forwarded-For: 203.0.113.9", "Forwarded: for=203.0.113.9")
 	connect(c, "login:x", "passcode:"+canary)
 	c.Expect("ERROR")
 	c.ExpectClose()
@@ -281,7 +281,7 @@ func TestV22ProxyBeforeTLS(t *testing.T) {
 		}
 		// TLS without a header, and a header within TLS, are none.
 		for _, header := range []string{"", "PROXY TCP4 203.0.113.1 "} {
-			conn := dialHTTP(t, map[bool]string{false: s.tlsAt, true: s.WS}[web])
+			conn := dialHTTP(t, map[bool]string{false: s.TLS, true: s.WS}[web])
 			io.WriteString(conn, header)
 			if err := tls.Client(conn, &tls.Config{RootCAs: s.roots, ServerName: "localhost"}).Handshake(); err == nil {
 				t.Errorf("%s without a PROXY header", name)

@@ -26,7 +26,6 @@ type secure struct {
 	*harness.Broker
 	w         *world // makes certificates
 	dir       string
-	tlsAt     string
 	roots     *x509.CertPool
 	signer    func(name string) tls.Certificate // by the CA for clients of the moment
 	sessionOf map[string]*tlsSession
@@ -46,7 +45,6 @@ http: {hsts: 1h, tls: {cert: %[1]q, key: %[2]q, client_ca: %[3]q}%[4]s}
 tcp: {tls_listen: "127.0.0.1:0", tls: {cert: %[1]q, key: %[2]q, client_ca: %[3]q}%[4]s}
 `, at("cert.pem"), at("key.pem"), at("ca.pem"), more))
 	s.Says("Queues ")
-	s.tlsAt = tlsLine.FindStringSubmatch(s.Output())[1]
 	return s
 }
 
@@ -101,7 +99,7 @@ func (s *secure) open(t *testing.T, web bool, certificate tls.Certificate) (*tls
 // openBehind is open with a PROXY header before the handshake.
 func (s *secure) openBehind(t *testing.T, header string, web bool, certificate tls.Certificate) (*tlsSession, string) {
 	t.Helper()
-	addr := s.tlsAt
+	addr := s.TLS
 	if web {
 		addr = s.WS
 	}
@@ -167,7 +165,7 @@ func TestV29Handshake(t *testing.T) {
 	}
 	start := time.Now()
 	var slow []net.Conn
-	for name, addr := range map[string]string{"https": s.WS, "stomp+ssl": s.tlsAt} {
+	for name, addr := range map[string]string{"https": s.WS, "stomp+ssl": s.TLS} {
 		for v, want := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
 			c, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: s.roots, ServerName: "localhost", MinVersion: v, MaxVersion: v})
 			if (err == nil) != want {
@@ -254,7 +252,7 @@ func TestV29Reload(t *testing.T) {
 		was.hear("receipt-id:s")
 		x.say("SEND\ndestination:/topic/" + name + "\n\nafter the reload\x00")
 		was.hear("after the reload")
-		c, err := tls.Dial("tcp", map[bool]string{false: s.tlsAt, true: s.WS}[web], &tls.Config{RootCAs: s.roots, ServerName: "localhost", Certificates: []tls.Certificate{old("carl")}})
+		c, err := tls.Dial("tcp", map[bool]string{false: s.TLS, true: s.WS}[web], &tls.Config{RootCAs: s.roots, ServerName: "localhost", Certificates: []tls.Certificate{old("carl")}})
 		if err == nil {
 			c.SetDeadline(time.Now().Add(harness.Patience))
 			_, err = c.Read(make([]byte, 1))

@@ -18,7 +18,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,7 +35,6 @@ type world struct {
 	*harness.Broker
 	t      testing.TB
 	issuer *ecdsa.PrivateKey // of tokens
-	tlsAt  string            // address of STOMP over TLS
 	roots  *x509.CertPool
 	client func(name string) tls.Certificate // of a client, by the CA that the broker trusts
 	secret func(string) string               // makes a canary of its own for each use
@@ -44,10 +42,6 @@ type world struct {
 
 // canary begins every secret that goes in; none may come out.
 const canary = harness.Canary
-
-var addresses atomic.Int64
-
-var tlsLine = regexp.MustCompile(`stomp\+ssl://(\S+)`)
 
 // hashOf makes a hash of a password, once.
 var hashes sync.Map
@@ -114,14 +108,6 @@ auth: {http: {url: %q, headers: ["X-Key: %s"]}}
 tcp: {tls_listen: "127.0.0.1:0", tls: {cert: %q, key: %q, client_ca: %q}}
 %s`, hashOf(t, canary+"-alice", auth.Argon2id), hashOf(t, canary+"-bob", auth.Bcrypt), keys, service.URL, canary+"-header",
 		file("cert.pem", "CERTIFICATE", server.Raw), file("key.pem", "PRIVATE KEY", pkcs8), file("ca.pem", "CERTIFICATE", ca.Raw), extra))
-	deadline := time.Now().Add(harness.Patience)
-	for w.tlsAt == "" {
-		if m := tlsLine.FindStringSubmatch(w.Output()); m != nil {
-			w.tlsAt = m[1]
-		} else if time.Now().After(deadline) {
-			t.Fatal("no TLS address was printed")
-		}
-	}
 	return w
 }
 
@@ -200,8 +186,8 @@ func (w *world) forged(name string) string {
 func (w *world) dial(tr harness.Transport, query string, lines ...string) *harness.Client {
 	w.t.Helper()
 	// Each from an address of its own, so that nobody is slowed by the mistakes of others.
-	n := addresses.Add(1)
-	b := &harness.Broker{WS: w.WS, Path: w.Path + query, TCP: w.TCP, From: fmt.Sprintf("127.1.%d.%d", n/200, 1+n%200)}
+	b := w.Elsewhere()
+	b.Path += query
 	return b.Dial(w.t, tr, lines...)
 }
 
@@ -219,7 +205,7 @@ func (w *world) overTLS(certificate *tls.Certificate, lines ...string) string {
 	if certificate != nil {
 		config.Certificates = []tls.Certificate{*certificate}
 	}
-	c, err := tls.DialWithDialer(&net.Dialer{Timeout: harness.Patience}, "tcp", w.tlsAt, config)
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: harness.Patience}, "tcp", w.TLS, config)
 	if err != nil {
 		w.t.Fatal(err)
 	}
