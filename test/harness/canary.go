@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -200,4 +201,26 @@ func privateIn(text []byte) (s secrets) {
 		}
 	}
 	return s
+}
+
+// shownBy looks for secrets in what everybody on the machine may see of a process and of those that it runs, and
+// in what variables they have that this process has not. Where there is no /proc nothing is seen.
+func (s secrets) shownBy(pid int) string {
+	for pids := []string{strconv.Itoa(pid)}; len(pids) > 0; pids = pids[1:] {
+		dir := filepath.Join("/proc", pids[0])
+		for _, name := range []string{"cmdline", "comm", "environ"} {
+			text, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				continue // it has ended
+			}
+			for word := range bytes.SplitSeq(text, []byte{0}) {
+				if at := s.leak(word); at != "" && !slices.Contains(os.Environ(), string(word)) {
+					return name + ": " + at
+				}
+			}
+		}
+		children, _ := os.ReadFile(filepath.Join(dir, "task", pids[0], "children"))
+		pids = append(pids, strings.Fields(string(children))...)
+	}
+	return ""
 }

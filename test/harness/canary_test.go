@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -129,6 +130,66 @@ func TestSecretsOfConfiguration(t *testing.T) {
 		}
 		if Leak([]byte("x"+text)) != "" {
 			t.Errorf("%s is found by its shape: this proves nothing", name)
+		}
+	}
+}
+
+// TestProcessesAreRead: a secret on a command line or in a variable is found, in a child's too.
+func TestProcessesAreRead(t *testing.T) {
+	if _, err := os.Stat("/proc/self/cmdline"); err != nil {
+		t.Skip("missing: /proc")
+	}
+	t.Setenv("INHERITED", Canary)
+	for name, c := range map[string]struct {
+		env   string
+		args  []string
+		shown string
+	}{
+		"nothing":      {"X=y", []string{"-c", "echo up; read x", "sh"}, ""},
+		"command line": {"X=y", []string{"-c", "echo up; read x", "sh", Canary}, "cmdline: "},
+		"variable":     {"X=" + Canary, []string{"-c", "echo up; read x", "sh"}, "environ: "},
+		"child":        {"X=y", []string{"-c", "sh -c 'echo up; read x' sh $(printf c4n4%s ry); true"}, "cmdline: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command("sh", c.args...)
+			cmd.Env = append(os.Environ(), c.env)
+			in, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(out, make([]byte, len("up"))); err != nil {
+				t.Fatal(err)
+			}
+			at := secrets(nil).shownBy(cmd.Process.Pid)
+			if !strings.HasPrefix(at, c.shown) || (at == "") != (c.shown == "") {
+				t.Errorf("found %q, want %q", at, c.shown)
+			}
+			in.Close()
+			_ = cmd.Wait() // read has got no line
+		})
+	}
+}
+
+// TestUsersAreKnown: a broker is not started for a user whose password the search would not find.
+func TestUsersAreKnown(t *testing.T) {
+	strange, err := bcrypt.GenerateFromPassword([]byte("1234"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		hash  string
+		known bool
+	}{{Hash(t, Canary+"-x"), true}, {Hashed(t, Canary, "$of$another$kind"), true}, {string(strange), false}} {
+		err := checkUsers(map[string]any{"users": []any{map[string]any{"name": "carl"}, map[string]any{"name": "alice", "password_hash": c.hash}}})
+		if (err == nil) != c.known {
+			t.Errorf("%s: %v", c.hash, err)
 		}
 	}
 }
