@@ -40,7 +40,7 @@ func TestLeakFinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"text":              fmt.Sprintf("%s", password),
+		"text":              password,
 		"quoted":            fmt.Sprintf("%q", "\x00"+password),
 		"capitals":          strings.ToUpper(password),
 		"hex":               fmt.Sprintf("%x", password),
