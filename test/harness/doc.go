@@ -6,6 +6,10 @@
 // [Client]. What the broker sends is parsed strictly: whatever departs from the specification
 // fails the test that reads it. That nothing arrives is proved by a later frame's receipt
 // ([Client.Sync]), never by waiting.
+//
+// No broker may tell a secret, whatever its test is about: what it prints, its command line, its ERRORs and its
+// answers over HTTP are searched for the [Canary], which is in all passwords, and for what looks like a token, a
+// hash, a key or an Authorization header ([LeakInLog]).
 package harness
 
 import "time"
