@@ -2,6 +2,7 @@ package limits
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -45,12 +46,14 @@ type cell struct {
 	id    int64  // unlike all others'
 
 	gathered int
+	refusals map[string]int // that the broker must have counted, by reason
 }
 
 // group is rows for one configuration.
 type group struct {
 	name   string
 	config func(t testing.TB) string
+	open   func(t *testing.T, secure bool) *world // instead of the binary with that configuration, a broker in this process
 	rows   []row
 }
 
@@ -60,7 +63,12 @@ func (g *group) run(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		t.Run(map[bool]string{false: "plain", true: "secure"}[secure], func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, g.config(t), secure)
+			var w *world
+			if g.open != nil {
+				w = g.open(t, secure)
+			} else {
+				w = newWorld(t, g.config(t), secure)
+			}
 			t.Cleanup(func() {
 				if t.Failed() {
 					out := w.Output()
@@ -69,11 +77,17 @@ func (g *group) run(t *testing.T) {
 			})
 			w.honest(t)
 			w.settled(t)
-			goroutines, bytes := w.alive(t)
+			var goroutines, bytes int
+			if g.open == nil {
+				goroutines, bytes = w.alive(t)
+			}
 			for i := range g.rows {
 				g.rows[i].run1(t, w)
 			}
 			w.settled(t)
+			if g.open != nil {
+				return
+			}
 			g2, b2 := w.alive(t)
 			if g2 > goroutines+2 || b2 > bytes+4<<20 {
 				t.Errorf("%d goroutines and %d bytes are alive, %d and %d were", g2, b2, goroutines, bytes)
@@ -107,7 +121,7 @@ func (r *row) run1(t *testing.T, w *world) {
 						label += "/soft"
 					}
 					t.Run(label, func(t *testing.T) {
-						c := &cell{T: t, w: w, tr: tr, row: r, phase: phase, soft: soft, from: place(), id: cells.Add(1)}
+						c := &cell{T: t, w: w, tr: tr, row: r, phase: phase, soft: soft, from: place(), id: cells.Add(1), refusals: w.refused(t)}
 						if r.run != nil {
 							r.run(c, n)
 						} else {
@@ -115,6 +129,9 @@ func (r *row) run1(t *testing.T, w *world) {
 						}
 						w.honest(t)
 						w.settled(t)
+						if got := w.refused(t); !t.Failed() && !maps.Equal(got, c.refusals) {
+							t.Errorf("refusals counted are %v, want %v", got, c.refusals)
+						}
 					})
 				}
 			}
@@ -204,6 +221,7 @@ func (c *cell) exceeded(x *harness.Client, receipt string) {
 		return
 	}
 	f := x.Expect("ERROR", "message:"+c.row.reason, "fatal:false")
+	c.refusals[c.row.reason]++
 	if got := f.Value("receipt-id"); got != receipt {
 		c.Errorf("receipt-id %q in %s", got, f)
 	}
@@ -215,6 +233,7 @@ func (c *cell) exceeded(x *harness.Client, receipt string) {
 func (c *cell) refused(x *harness.Client, reason string, code int, receipt string) {
 	c.Helper()
 	f := x.Expect("ERROR", "message:"+reason)
+	c.refusals[reason]++
 	if got := f.Value("receipt-id"); receipt != "" && got != receipt {
 		c.Errorf("receipt-id %q in %s", got, f)
 	}

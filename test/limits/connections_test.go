@@ -133,6 +133,7 @@ var rate = group{
 					x.Sync()
 				case f.Command == "ERROR" && f.Value("message") == c.row.reason:
 					refused++
+					c.refusals[c.row.reason]++
 					if end := x.ExpectClose(); x.Transport.WebSocket() && end.Code != c.row.code {
 						c.Errorf("closed with %d", end.Code)
 					}

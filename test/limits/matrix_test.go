@@ -10,7 +10,7 @@ import (
 	"github.com/gudokmq/gudok/conf"
 )
 
-var groups = slices.Concat(sessions, []*group{&total, &addresses, &named, &rate, &logins, &queues, &times, &slow, &all})
+var groups = slices.Concat(sessions, []*group{&total, &addresses, &named, &rate, &logins, &queues, &times, &slow, &all, &memory})
 
 // TestMatrix holds every limit on every transport; it prints how many cells there were.
 func TestMatrix(t *testing.T) {
@@ -33,9 +33,6 @@ func TestMatrix(t *testing.T) {
 // filtered tells that only some of the cells were asked for.
 func filtered() bool { return strings.Contains(flag.Lookup("test.run").Value.String(), "/") }
 
-// elsewhere are limits that a broker of its own has to be driven to for each look, and the tests that do.
-var elsewhere = map[string]string{"memory": "test/security/memory_test.go"}
-
 // TestEveryLimitHasARow: nobody adds a limit without cells for it.
 func TestEveryLimitHasARow(t *testing.T) {
 	all, users := map[string]bool{}, map[string]bool{}
@@ -49,7 +46,7 @@ func TestEveryLimitHasARow(t *testing.T) {
 	}
 	for of, has := range map[reflect.Type]map[string]bool{reflect.TypeFor[conf.Limits](): all, reflect.TypeFor[conf.UserLimits](): users} {
 		for i := range of.NumField() {
-			if key := of.Field(i).Tag.Get("yaml"); !has[key] && elsewhere[key] == "" {
+			if key := of.Field(i).Tag.Get("yaml"); !has[key] {
 				t.Errorf("%s.%s has no row", of.Name(), key)
 			}
 		}

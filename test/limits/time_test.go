@@ -184,6 +184,9 @@ func runSlow(c *cell, n int) {
 		return
 	}
 	line := c.w.endOf(c.T, c.from)
+	if c.row.limit != "send_time" { // to the broker that is a connection that has failed
+		c.refusals[c.row.reason]++
+	}
 	if !strings.Contains(line, c.row.reason) {
 		c.Errorf("the log says %s", line)
 	}

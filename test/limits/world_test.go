@@ -24,6 +24,8 @@ type world struct {
 	transports []harness.Transport
 	page       *http.Client
 
+	memory *gauge // what is in use, where the broker is in this process; else nil
+
 	sub, pub *harness.Client
 	told     int // messages of the honest
 	sessions int // those of the honest
@@ -41,18 +43,22 @@ func users(t testing.TB, ann, cat string) string {
 
 // newWorld starts a broker: one for TCP and WebSocket, or one for both over TLS.
 func newWorld(t *testing.T, config string, secure bool) *world {
-	w := &world{secure: secure, users: strings.Contains(config, "users:"), transports: []harness.Transport{harness.TCP, harness.WSText}, page: pageClient()}
-	tcp := harness.TCP
+	w := emptyWorld(secure)
+	w.users = strings.Contains(config, "users:")
 	if secure {
 		cert, key := harness.Certificate(t, "localhost")
 		pair := fmt.Sprintf("tls: {cert: %q, key: %q}", cert, key)
 		config += fmt.Sprintf("http: {%s}\ntcp: {tls_listen: \"127.0.0.1:0\", %[1]s}\n", pair)
-		w.transports = []harness.Transport{harness.TCPTLS, harness.WSSText}
-		w.page.Transport = harness.Pages(&http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}) // made for the test
-		tcp = harness.TCPTLS
 	}
 	w.Broker = harness.StartWith(t, config, harness.Options{Quiet: true})
-	w.sub, w.pub = w.Dial(t, tcp), w.Dial(t, w.transports[1])
+	w.welcome(t)
+	return w
+}
+
+// welcome connects the honest.
+func (w *world) welcome(t *testing.T) {
+	t.Helper()
+	w.sub, w.pub = w.Dial(t, w.transports[0]), w.Dial(t, w.transports[1])
 	for _, c := range []*harness.Client{w.sub, w.pub} {
 		c.Sendf("CONNECT\naccept-version:1.2\nheart-beat:0,2000\n\n\x00")
 		c.Expect("CONNECTED")
@@ -60,6 +66,15 @@ func newWorld(t *testing.T, config string, secure bool) *world {
 	w.sub.Sendf("SUBSCRIBE\nid:0\ndestination:/topic/honest\nreceipt:s\n\n\x00")
 	w.sub.Receipt("s")
 	w.sessions = 2
+}
+
+// emptyWorld has no broker yet.
+func emptyWorld(secure bool) *world {
+	w := &world{secure: secure, transports: []harness.Transport{harness.TCP, harness.WSText}, page: pageClient()}
+	if secure {
+		w.transports = []harness.Transport{harness.TCPTLS, harness.WSSText}
+		w.page.Transport = harness.Pages(&http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}) // made for the test
+	}
 	return w
 }
 
@@ -81,34 +96,64 @@ var sessionsOnPage = regexp.MustCompile(`<dt>sessions</dt><dd id="sessions">(\d+
 // settled waits until only the honest clients' sessions are left.
 func (w *world) settled(t *testing.T) {
 	t.Helper()
-	scheme := "http"
-	if w.secure {
-		scheme = "https"
-	}
 	got := ""
 	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); {
-		ask, err := http.NewRequest("GET", scheme+"://"+w.WS+"/", nil)
-		if err != nil {
-			t.Fatal(err)
+		text := w.ask(t, "/")
+		m := sessionsOnPage.FindStringSubmatch(text)
+		if m == nil {
+			t.Fatalf("the page does not tell the sessions: %.200s", text)
 		}
-		if w.users {
-			ask.SetBasicAuth("bob", password)
-		}
-		r, err := w.page.Do(ask)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(r.Body)
-		r.Body.Close()
-		m := sessionsOnPage.FindSubmatch(text)
-		if err != nil || m == nil {
-			t.Fatalf("the page does not tell the sessions: %v %.200s", err, text)
-		}
-		if got = string(m[1]); got == strconv.Itoa(w.sessions) {
+		if got = m[1]; got == strconv.Itoa(w.sessions) {
 			return
 		}
 	}
 	t.Fatalf("%s sessions are left, not %d", got, w.sessions)
+}
+
+// ask gets one of the pages.
+func (w *world) ask(t *testing.T, path string) string {
+	t.Helper()
+	scheme := "http"
+	if w.secure {
+		scheme = "https"
+	}
+	r, err := http.NewRequest("GET", scheme+"://"+w.WS+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.users {
+		r.SetBasicAuth("bob", password)
+	}
+	res, err := w.page.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v", path, res.Status, err)
+	}
+	return string(text)
+}
+
+var refusedLine = regexp.MustCompile(`(?m)^gudok_refused_total\{reason="([^"]+)"\} (\d+)$`)
+
+// refused is what the broker has refused so far, by reason.
+func (w *world) refused(t *testing.T) map[string]int {
+	t.Helper()
+	all := refusedLine.FindAllStringSubmatch(w.ask(t, "/metrics"), -1)
+	if len(all) == 0 {
+		t.Fatal("no refusals are counted")
+	}
+	counts := map[string]int{}
+	for _, m := range all {
+		if n, err := strconv.Atoi(m[2]); err != nil {
+			t.Fatal(err)
+		} else if n > 0 {
+			counts[m[1]] = n
+		}
+	}
+	return counts
 }
 
 var figuresLine = regexp.MustCompile(`msg=runtime goroutines=(\d+) heap_live=(\d+)`)
