@@ -12,6 +12,7 @@ import (
 
 	"github.com/gudokmq/gudok/store"
 	"github.com/gudokmq/gudok/store/memory"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // Options are what a Broker is built from. The zero value works: queues in memory, anyone may
@@ -178,6 +179,11 @@ func (b *Broker) admit(s *session) *ending {
 	defer b.mu.Unlock()
 	if b.closing {
 		return &ending{Reason: reasonShutdown, cause: ErrShutdown}
+	}
+	if mutant.Is(mutant.WebSocketsUncounted) && s.conn.Peer().Transport == "websocket" {
+		b.sessions[s] = struct{}{}
+		b.wg.Add(1)
+		return nil
 	}
 	if refused := b.census.enter(&s.counted, from, s.limits, now); refused != nil {
 		return refused

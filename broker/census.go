@@ -52,6 +52,9 @@ func place(a net.Addr) netip.Prefix {
 	if ip.Is4() {
 		bits = 32
 	}
+	if mutant.Is(mutant.HostsApart) {
+		bits = ip.BitLen()
+	}
 	p, err := ip.Prefix(bits)
 	if err != nil { // no address at all
 		return netip.Prefix{}
@@ -74,7 +77,7 @@ func (c *census) enter(s *counted, p netip.Prefix, l *Limits, now time.Time) *en
 	switch {
 	case c.total >= l.Connections && !mutant.Is(mutant.ConnectionsUncounted):
 		return because(reasonConnections, "the broker serves %d connections, its limit", l.Connections)
-	case l.ConnectionsPerAddress > 0 && p.IsValid() && c.byAddress[p] >= l.ConnectionsPerAddress:
+	case l.ConnectionsPerAddress > 0 && p.IsValid() && c.byAddress[p] >= l.ConnectionsPerAddress && !mutant.Is(mutant.AddressesUncounted):
 		return because(reasonAddress, "%s has %d connections, the limit", shown(p), l.ConnectionsPerAddress)
 	case !c.fill(l.ConnectsPerSecond, now):
 		return because(reasonConnects, "%d connections have begun within a second, the limit; try again", l.ConnectsPerSecond)
@@ -90,7 +93,7 @@ func (c *census) enter(s *counted, p netip.Prefix, l *Limits, now time.Time) *en
 // fill takes a token from the bucket, which fills at rate a second up to one second's worth; rate 0
 // asks for none. c.mu is held.
 func (c *census) fill(rate int, now time.Time) bool {
-	if rate <= 0 {
+	if rate <= 0 || mutant.Is(mutant.ConnectsFree) {
 		c.filled = time.Time{}
 		return true
 	}
@@ -115,7 +118,7 @@ func (c *census) name(s *counted, user string, most int) *ending {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if most > 0 && c.byUser[user] >= most {
+	if most > 0 && c.byUser[user] >= most && !mutant.Is(mutant.UsersUncounted) {
 		return because(reasonUser, "%s has %d connections, the limit", quote(user), most)
 	}
 	c.byUser[user]++
@@ -127,7 +130,7 @@ func (c *census) name(s *counted, user string, most int) *ending {
 func (c *census) leave(s *counted) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !s.in {
+	if !s.in || mutant.Is(mutant.LeaversCounted) {
 		return
 	}
 	c.total--

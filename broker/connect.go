@@ -46,7 +46,11 @@ func (s *session) handleConnect(f *stompframe.Frame) *ending {
 		return e
 	}
 	p = s.principal.Load()
-	if own != nil {
+	if mutant.Is(mutant.OwnLimitsOnly) && own != nil {
+		everyones := Limits{}.withDefaults()
+		s.limits = &everyones
+	}
+	if own != nil && !mutant.Is(mutant.OwnLimitsIgnored) {
 		s.limits = s.limits.of(own)
 		s.out.limit = s.limits.Outbox
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // Limits bound what one session may hold, and how many there may be. A zero field means its default,
@@ -72,6 +73,9 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.TransactionFrames, 10_000)
 	setDefault(&l.TransactionBytes, 8<<20)
 	setDefault(&l.TransactionTime, 5*time.Minute)
+	if mutant.Is(mutant.TransactionTimeTen) {
+		l.TransactionTime *= 10
+	}
 	setDefault(&l.Outbox, 1<<20)
 	setDefault(&l.ConnectTime, 10*time.Second)
 	setDefault(&l.SendTime, 10*time.Second)
@@ -146,7 +150,9 @@ func (b *Broker) SetLimits(l Limits, h HeartBeat) error {
 		return fmt.Errorf("heart-beat: minimum %v is above maximum %v", h.Min, h.Max)
 	}
 	b.bounds.Store(now)
-	b.names.Bound(now.limits.Queues)
+	if !mutant.Is(mutant.QueuesUncounted) {
+		b.names.Bound(now.limits.Queues)
+	}
 	return nil
 }
 

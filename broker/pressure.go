@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 const (
@@ -133,7 +135,7 @@ func (b *Broker) sample(asked bool) {
 	if fresh && excess > 0 {
 		goal = min(goal, max(sum-excess, 0))
 	}
-	if sum > goal {
+	if sum > goal && !mutant.Is(mutant.OutboxesFree) {
 		short := goal < l.Outboxes
 		if b.shed(sum, goal, short) > 0 && short {
 			p.stuck.Store(time.Now().UnixNano())
@@ -164,6 +166,9 @@ func (b *Broker) waiting() (sum int64) {
 // its mark; fresh tells that no garbage is in that. mark 0 is none.
 func (b *Broker) excess(mark int64) (excess int64, fresh bool) {
 	p := &b.pressure
+	if mutant.Is(mutant.MemoryUnseen) {
+		mark = 0
+	}
 	used := p.inUse()
 	fresh = true
 	if p.own && mark > 0 && used > mark {
@@ -178,7 +183,7 @@ func (b *Broker) excess(mark int64) (excess int64, fresh bool) {
 	p.used.Store(used)
 	low := mark - mark/16
 	switch short := p.eased.Load() != nil; {
-	case short && (mark == 0 || used < low):
+	case short && (mark == 0 || used < low) && !mutant.Is(mutant.MemoryNeverEases):
 		b.easeMemory()
 		b.log.Info("memory is no longer short", "in_use", used, "mark", mark)
 	case !short && mark > 0 && used > mark && fresh:
@@ -218,6 +223,9 @@ func (b *Broker) shed(sum, goal int64, short bool) (n int) {
 		}
 	}
 	slices.SortFunc(loads, func(a, b load) int { return cmp.Compare(b.waiting, a.waiting) })
+	if mutant.Is(mutant.SmallestFirst) {
+		slices.Reverse(loads)
+	}
 	why := "all sessions together have more waiting than limits.outboxes"
 	if short {
 		why = "the process uses more memory than limits.memory"
@@ -243,7 +251,7 @@ func (b *Broker) shed(sum, goal int64, short bool) (n int) {
 // for a while, one a second is let in: maybe it takes from the queues that fill the memory. Broker.mu is
 // held.
 func (p *pressure) refuses() bool {
-	if p.eased.Load() == nil {
+	if p.eased.Load() == nil || mutant.Is(mutant.MemoryLetsIn) {
 		return false
 	}
 	now := time.Now()
@@ -295,7 +303,7 @@ func (b *Broker) tell(n int64) (asked bool) {
 // comes behind may be the ACK that frees some.
 func (s *session) hold() {
 	eased := s.b.pressure.eased.Load()
-	if eased == nil {
+	if eased == nil || mutant.Is(mutant.MemoryHoldsNobody) {
 		return
 	}
 	if s.spared > 0 {

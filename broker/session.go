@@ -249,7 +249,9 @@ func (s *session) refuse(e *ending) {
 	if now := time.Now().Unix(); s.b.refusedAt.Swap(now) != now {
 		s.log(e)
 	}
-	s.b.refusals.count(e.Reason)
+	if !mutant.Is(mutant.StrangersUncounted) {
+		s.b.refusals.count(e.Reason)
+	}
 	s.farewell(e)
 	s.out.drain(time.Second)
 	// A CONNECT left unread would turn the close into a reset, which can destroy the ERROR.
@@ -286,7 +288,9 @@ func (s *session) farewell(e *ending) {
 
 // decline refuses a frame of a session that goes on; r is the receipt it asked for, or nil.
 func (s *session) decline(e *ending, r *receipt) {
-	s.b.refusals.count(e.Reason)
+	if !mutant.Is(mutant.SoftUncounted) {
+		s.b.refusals.count(e.Reason)
+	}
 	r.refuse(func() { s.sendError(e, false) })
 }
 

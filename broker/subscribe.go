@@ -35,7 +35,7 @@ func (s *session) handleSubscribe(f *stompframe.Frame) *ending {
 		s.b.durables.leave(sub.durable)
 		return because(reasonSubscriptions, "this session has %d subscriptions, its limit", s.limits.Subscriptions)
 	}
-	if sub.pattern && s.patterns >= s.limits.WildcardSubscriptions {
+	if sub.pattern && s.patterns >= s.limits.WildcardSubscriptions && !mutant.Is(mutant.PatternsUncounted) {
 		s.b.durables.leave(sub.durable)
 		return because(reasonWildcards, "this session has %d subscriptions to patterns, its limit", s.patterns)
 	}

@@ -205,7 +205,7 @@ func TestCompressedWithoutAgreement(t *testing.T) {
 		if !o.Compression {
 			headers = []string{offered}
 		}
-		c := dialWS(t, serveWS(t, r, o), ws(text|rsv1, deflated("SEND\n\n\x00")), headers...)
+		c := dialWS(t, serveWS(t, r, o), join(ws(text|rsv1, deflated("SEND\n\n\x00")), ws(closing, "")), headers...)
 		if end := r.wait(t); kindOf(end) != "1002" || len(r.frames()) > 0 {
 			t.Errorf("compression %v: %v", o.Compression, end)
 		}

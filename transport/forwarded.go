@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // prefixes are the addresses of proxies that are believed.
@@ -65,7 +67,7 @@ func (l prefixes) requester(r *http.Request) requester {
 	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	// Port 0 is who came through a proxy that does not know him; see proxied.
-	if err != nil || peer.Port() == 0 || !l.contain(peer.Addr()) {
+	if err != nil || peer.Port() == 0 || !l.contain(peer.Addr()) && !mutant.Is(mutant.ForwardedByAnyone) {
 		return q
 	}
 	for _, s := range r.Header["X-Forwarded-Proto"] {
@@ -91,7 +93,7 @@ func (l prefixes) requester(r *http.Request) requester {
 	switch {
 	case !last.any:
 		last = standard
-	case standard.any && standard.client.Addr() != last.client.Addr():
+	case standard.any && standard.client.Addr() != last.client.Addr() && !mutant.Is(mutant.ForwardedEither):
 		return q // a proxy sets one of them and hands on the other as it came: which is not known
 	}
 	if last.client.IsValid() {
@@ -131,6 +133,9 @@ func (l prefixes) chain() chain { return chain{trusted: l} }
 
 // add adds the next hop; an invalid one is no address.
 func (c *chain) add(hop netip.AddrPort) {
+	if mutant.Is(mutant.ForwardedFirst) && c.any {
+		return
+	}
 	if c.any = true; !hop.IsValid() || !c.client.IsValid() || !c.trusted.contain(hop.Addr()) {
 		c.client = hop
 	}

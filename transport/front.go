@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // Front returns a listener for the http.Server that has h at path. Of the connections that ln
@@ -43,7 +45,11 @@ func (f *front) look(nc net.Conn) {
 	in.Reset(&once{r: nc})
 	defer func() { in.Reset(nil); firsts.Put(in) }()
 
-	nc.SetReadDeadline(time.Now().Add(f.h.o.HandshakeTime))
+	within := f.h.o.HandshakeTime
+	if mutant.Is(mutant.FirstWordSlow) {
+		within = time.Hour
+	}
+	nc.SetReadDeadline(time.Now().Add(within))
 	_, err := in.Peek(1)
 	f.heard(nc)
 	if err != nil {

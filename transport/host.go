@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // hostPort is a host in lower case, an IP address in its canonical form without brackets, and a
@@ -86,7 +88,7 @@ func (l hostList) allows(h hostPort) bool {
 	for _, p := range l {
 		// Without a port the client means its scheme's, which a proxy in front may have changed.
 		portFits := p.port == 0 || p.port == h.port || h.port == 0 && (p.port == 80 || p.port == 443)
-		if p.host == h.host && portFits {
+		if (p.host == h.host || mutant.Is(mutant.HostSuffix) && strings.HasSuffix(h.host, "."+p.host)) && portFits {
 			return true
 		}
 	}

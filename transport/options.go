@@ -133,7 +133,10 @@ func (o TCPOptions) withDefaults() TCPOptions {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if o.TLS != nil && o.TLS.MinVersion < tls.VersionTLS12 {
+	if mutant.Is(mutant.TLSHandshakeSlow) {
+		o.HandshakeTime = time.Hour
+	}
+	if o.TLS != nil && o.TLS.MinVersion < tls.VersionTLS12 && !mutant.Is(mutant.OldTLS) {
 		o.TLS = o.TLS.Clone()
 		o.TLS.MinVersion = tls.VersionTLS12
 	}

@@ -78,7 +78,7 @@ func newOriginList(patterns []string, loopback bool) originList {
 func (o Options) origins() originList {
 	l := newOriginList(o.AllowedOrigins, o.Loopback && o.TokenCookie == "")
 	l.console = o.ConsolePort
-	if o.TokenCookie != "" {
+	if o.TokenCookie != "" && !mutant.Is(mutant.CookieAnyOrigin) {
 		l.any, l.null = false, false
 	}
 	return l
@@ -135,7 +135,7 @@ func (l originList) admits(r *http.Request, host hostPort, scheme string) (name 
 		return "", true
 	case len(headers) == 0 || len(headers) == 1 && headers[0] == "":
 		return "", true
-	case len(headers) == 1:
+	case len(headers) == 1, mutant.Is(mutant.OriginFirst):
 		name = headers[0]
 		return cut(name), l.allows(name, host, scheme)
 	}

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // ProxyListener returns a listener for a port that is reached through proxies which begin each
@@ -50,15 +52,20 @@ type proxies struct {
 // look reads the header, and not a byte more.
 func (p *proxies) look(nc net.Conn) {
 	peer, _ := netip.ParseAddrPort(nc.RemoteAddr().String())
-	if !p.trusted.contain(peer.Addr()) {
+	if !p.trusted.contain(peer.Addr()) && !mutant.Is(mutant.ProxyAnyone) {
 		p.heard(nc)
 		nc.Close()
 		p.log.Warn("connection closed, its peer is not a proxy that is trusted", "listen", p.Addr().String(), "peer", nc.RemoteAddr().String(), "setting", p.setting)
 		return
 	}
-	nc.SetReadDeadline(time.Now().Add(defaultHandshakeTime))
+	if !mutant.Is(mutant.ProxySilent) {
+		nc.SetReadDeadline(time.Now().Add(defaultHandshakeTime))
+	}
 	said, err := readProxyHeader(nc)
 	p.heard(nc)
+	if mutant.Is(mutant.ProxyOptional) && err != nil {
+		said, err = proxyWord{local: true}, nil
+	}
 	if err != nil {
 		nc.Close()
 		level := slog.LevelWarn
@@ -74,7 +81,11 @@ func (p *proxies) look(nc net.Conn) {
 	case said.client.IsValid():
 		nc = proxied(nc, said.client)
 	default:
-		nc = proxied(nc, netip.AddrPortFrom(peer.Addr(), 0))
+		port := uint16(0)
+		if mutant.Is(mutant.ProxyUnknownBelieved) {
+			port = peer.Port()
+		}
+		nc = proxied(nc, netip.AddrPortFrom(peer.Addr(), port))
 	}
 	p.hand(accepted{nc: nc})
 }
@@ -145,7 +156,7 @@ func readProxyHeader(r io.Reader) (proxyWord, error) {
 		return proxyWord{}, unexpected(err)
 	}
 	w, err := parseProxyBlock(buf[12], buf[13], buf[proxyFixed:proxyFixed+n])
-	for left := rest - n; left > 0 && err == nil; {
+	for left := rest - n; left > 0 && err == nil && !mutant.Is(mutant.ProxyRestKept); {
 		skip := buf[:min(left, len(buf))]
 		_, err = io.ReadFull(r, skip)
 		left -= len(skip)
@@ -176,10 +187,10 @@ func parseProxyBlock(command, family byte, p []byte) (w proxyWord, err error) {
 		return w, fmt.Errorf("a PROXY header of family %#02x", family)
 	}
 	switch {
-	case command == 0x20:
+	case command == 0x20 && !(mutant.Is(mutant.ProxyLocalBelieved) && len(p) >= max(size, 1)):
 		w.local = true // whatever addresses there are
 		return w, nil
-	case command != 0x21:
+	case command != 0x21 && !mutant.Is(mutant.ProxyLocalBelieved):
 		return w, fmt.Errorf("a PROXY header of version and command %#02x", command)
 	case len(p) < size:
 		return w, fmt.Errorf("a PROXY header of family %#02x with %d bytes of addresses", family, len(p))
@@ -220,7 +231,7 @@ func readProxyLine(r io.Reader, line []byte) (w proxyWord, err error) {
 	}
 	for i := range 2 {
 		a, err := netip.ParseAddr(f[2+i])
-		if err != nil || a.Zone() != "" || a.Is4() != (f[1] == "TCP4") {
+		if err != nil || a.Zone() != "" || a.Is4() != (f[1] == "TCP4") && !mutant.Is(mutant.ProxyAnyFamily) {
 			return proxyWord{}, fmt.Errorf("%q in a PROXY header for %s", f[2+i], f[1])
 		}
 		port, err := strconv.ParseUint(f[4+i], 10, 16)

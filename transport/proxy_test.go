@@ -258,7 +258,7 @@ func TestProxyListener(t *testing.T) {
 			}
 			synctest.Wait()
 			if s := log.String(); !strings.Contains(s, "not a proxy that is trusted") || !strings.Contains(s, addr) || !strings.Contains(s, "setting=tcp.trusted_proxies") {
-				t.Errorf("log: %s", s)
+				t.Errorf("%s is not refused as one who is not trusted: %s", addr, s)
 			}
 		}
 		// IPv4 in the clothes of IPv6 is the same address.

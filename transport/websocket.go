@@ -13,6 +13,7 @@ import (
 
 	"github.com/gudokmq/gudok/broker"
 	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // WebSocket is the way in for browsers: an http.Handler, mounted where clients look for it
@@ -67,6 +68,8 @@ func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		agreed = a.String()
 		c.z = &deflate{bits: a.bits, limit: beforeConnect(h.o.BeforeConnect).Frame}
 		c.ws.deflate = true
+	} else if mutant.Is(mutant.PackedUnasked) {
+		c.z, c.ws.deflate = &deflate{}, true
 	}
 	ws, err := websocket.Accept(&hijack{w, c, h.o, agreed}, r, &websocket.AcceptOptions{
 		Subprotocols:       subprotocols,

@@ -1,12 +1,14 @@
 package transport
 
 import (
+	"bytes"
 	"errors"
 	"sync/atomic"
 	"time"
 
 	"github.com/gudokmq/gudok/broker"
 	"github.com/gudokmq/gudok/stompframe"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // maxQuiet bounds the bytes of control frames and empty fragments within one frame time and without
@@ -69,7 +71,7 @@ func (c *wsConn) readFrame(f *stompframe.Frame) error {
 			c.progress()
 			return nil
 		}
-		if c.z != nil && c.z.blank > maxBlank && !c.dec.Partial() {
+		if c.z != nil && c.z.blank > maxBlank && !c.dec.Partial() && !mutant.Is(mutant.BlankFree) {
 			return &broker.CloseError{Code: 1008, Reason: "too many compressed heart-beats"}
 		}
 		if err := c.advance(); err != nil {
@@ -149,6 +151,9 @@ func (c *wsConn) Envelope() broker.Envelope {
 
 // AppendFrame implements broker.Conn: one frame of STOMP is one message of WebSocket.
 func (c *wsConn) AppendFrame(dst, head, tail []byte, text bool) []byte {
+	if mutant.Is(mutant.PackedEarly) && c.z != nil {
+		return c.AppendPacked(dst, append(bytes.Clone(head), tail...), []byte{0}, text)
+	}
 	first := byte(wsBinary)
 	if text && !c.binary.Load() {
 		first = wsText

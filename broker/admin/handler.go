@@ -16,6 +16,7 @@ import (
 
 	"github.com/gudokmq/gudok/broker"
 	"github.com/gudokmq/gudok/store"
+	"github.com/gudokmq/gudok/store/mutant"
 )
 
 // Options say what is served and to whom. Only Snapshot must be set.
@@ -176,7 +177,7 @@ func (o *Options) status(w http.ResponseWriter, r *http.Request) {
 // index is the page. Anyone may load it: it asks for a login itself.
 func (o *Options) index(w http.ResponseWriter, r *http.Request) {
 	v := view{Login: o.Login != nil && o.Login(), Path: o.WebSocketPath}
-	if v.Shown = o.judge(r, nameStatus) == nil; v.Shown {
+	if v.Shown = o.judge(r, nameStatus) == nil || mutant.Is(mutant.PageTells); v.Shown {
 		v.status = o.look(r.Host)
 	}
 	// As the browser wrote it; the script corrects the scheme where a proxy took TLS off.
