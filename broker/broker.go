@@ -173,6 +173,9 @@ func (b *Broker) TurnAway(c Conn) {
 	newSession(b, c).refuse(because(reasonConnections, "the broker has as many connections as its open files allow"))
 }
 
+// TurnedAway counts a connection that was told so by somebody else.
+func (b *Broker) TurnedAway() { b.refusals.count(reasonConnections) }
+
 func (b *Broker) admit(s *session) *ending {
 	from, now := place(s.conn.Peer().Addr), time.Now()
 	b.mu.Lock()

@@ -1,20 +1,24 @@
 package transport_test
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gudokmq/gudok/transport"
 )
 
-// door is a listener divided by a Capacity; what comes out of either side goes into a channel.
+// door is a listener divided by a Capacity; what comes out of either side goes into a channel. What comes
+// beyond is listened to, and tells spoke when it has said something.
 type door struct {
-	addr           string
-	within, beyond chan net.Conn
+	addr                  string
+	within, beyond, spoke chan net.Conn
 }
 
 func newDoor(t *testing.T, c *transport.Capacity) door {
@@ -23,7 +27,7 @@ func newDoor(t *testing.T, c *transport.Capacity) door {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := door{ln.Addr().String(), make(chan net.Conn, 100), make(chan net.Conn, 100)}
+	d := door{ln.Addr().String(), make(chan net.Conn, 100), make(chan net.Conn, 100), make(chan net.Conn, 100)}
 	in, out := c.Listener(ln.(*net.TCPListener))
 	var wg sync.WaitGroup
 	for ln, to := range map[net.Listener]chan net.Conn{in: d.within, out: d.beyond} {
@@ -32,6 +36,13 @@ func newDoor(t *testing.T, c *transport.Capacity) door {
 				nc, err := ln.Accept()
 				if err != nil {
 					return
+				}
+				if to == d.beyond {
+					wg.Go(func() {
+						if n, _ := nc.Read(make([]byte, 10)); n > 0 {
+							d.spoke <- nc
+						}
+					})
 				}
 				to <- nc
 			}
@@ -53,8 +64,8 @@ func newDoor(t *testing.T, c *transport.Capacity) door {
 	return d
 }
 
-// knock connects n times.
-func (d door) knock(t *testing.T, n int) {
+// knock connects n times, and says something or nothing.
+func (d door) knock(t *testing.T, n int, says string) (all []net.Conn) {
 	t.Helper()
 	for range n {
 		nc, err := net.Dial("tcp", d.addr)
@@ -62,7 +73,10 @@ func (d door) knock(t *testing.T, n int) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { nc.Close() })
+		io.WriteString(nc, says)
+		all = append(all, nc)
 	}
+	return all
 }
 
 func come(t *testing.T, from chan net.Conn, what string) net.Conn {
@@ -76,17 +90,22 @@ func come(t *testing.T, from chan net.Conn, what string) net.Conn {
 	}
 }
 
+func capacity(n int) *transport.Capacity {
+	return transport.NewCapacity(func() int { return n }, slog.New(slog.DiscardHandler))
+}
+
 // One capacity holds for two listeners: what is beyond it comes out there, eight at a time; who waits comes
 // within as soon as somebody there has gone, or beyond when somebody there has.
 func TestCapacity(t *testing.T) {
-	c := transport.NewCapacity(func() int { return 3 }, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	c := capacity(3)
+	transport.SetPlaces(c, time.Hour, time.Hour)
 	a, b := newDoor(t, c), newDoor(t, c)
-	a.knock(t, 2)
+	a.knock(t, 2, "")
 	first := come(t, a.within, "first")
 	come(t, a.within, "second").SetDeadline(time.Now())
-	b.knock(t, 1)
+	b.knock(t, 1, "")
 	come(t, b.within, "third, at the other listener")
-	b.knock(t, 10)
+	b.knock(t, 10, "")
 	var away []net.Conn
 	for range 8 {
 		away = append(away, come(t, b.beyond, "beyond"))
@@ -103,11 +122,58 @@ func TestCapacity(t *testing.T) {
 	come(t, b.within, "one who waited")
 	away[0].Close()
 	come(t, b.beyond, "the last, after one was told")
-	a.knock(t, 1)
+	a.knock(t, 1, "")
 	come(t, a.beyond, "one at the other listener").Close()
 	select {
 	case <-b.within:
 		t.Error("four are within")
 	default:
+	}
+}
+
+// Who has something to say does not wait behind all who say nothing: those give way, as many as it takes and no
+// more.
+func TestSilentGiveWay(t *testing.T) {
+	c := capacity(1)
+	d := newDoor(t, c)
+	d.knock(t, 1, "")
+	come(t, d.within, "the only one")
+	silent := d.knock(t, 20, "")
+	probe := d.knock(t, 1, "x")[0]
+	if got := come(t, d.spoke, "who speaks"); got.RemoteAddr().String() != probe.LocalAddr().String() {
+		t.Fatalf("%v spoke, not %v", got.RemoteAddr(), probe.LocalAddr())
+	}
+	var gone atomic.Int32
+	var wg sync.WaitGroup
+	for _, nc := range silent {
+		wg.Go(func() {
+			nc.SetReadDeadline(time.Now().Add(2 * time.Second))
+			if _, err := nc.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+				gone.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if n := gone.Load(); n != 21-8 {
+		t.Errorf("%d of %d had to give way, want %d", n, len(silent), 21-8)
+	}
+}
+
+// Who has said something keeps its place, for longer.
+func TestSpokenKeepTheirPlaces(t *testing.T) {
+	c := capacity(0)
+	const place = 300 * time.Millisecond
+	transport.SetPlaces(c, time.Millisecond, place)
+	d := newDoor(t, c)
+	begin := time.Now()
+	speakers := d.knock(t, 8, "x")
+	for range speakers {
+		come(t, d.spoke, "who speaks")
+		come(t, d.beyond, "who speaks")
+	}
+	d.knock(t, 1, "")
+	come(t, d.beyond, "who waits")
+	if took := time.Since(begin); took < place {
+		t.Errorf("somebody had to give way after %v", took)
 	}
 }

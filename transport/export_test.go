@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/gudokmq/gudok/broker"
 )
@@ -109,3 +110,6 @@ func Inflated(c broker.Conn) (plain, packed int) {
 
 // PackingConn is a connection that packs.
 func PackingConn() broker.Packer { return &wsConn{z: &deflate{bits: 15}} }
+
+// SetPlaces changes how long those who are turned away keep their places.
+func SetPlaces(c *Capacity, silent, spoken time.Duration) { c.silent, c.spoken = silent, spoken }

@@ -84,7 +84,11 @@ type refusal struct {
 // judge tells who sent a request, and why it may not pass, if so.
 func (g *guard) judge(r *http.Request) (requester, *refusal) {
 	from := g.proxies.requester(r)
-	host, ok := splitHost(r.Host)
+	asked := r.Host
+	if said := r.Header.Get("X-Forwarded-Host"); said != "" && mutant.Is(mutant.ForwardedHost) {
+		asked = said
+	}
+	host, ok := splitHost(asked)
 	if !ok {
 		return from, &refusal{status: http.StatusBadRequest, text: "missing or invalid Host header"}
 	}

@@ -64,7 +64,7 @@ func (d *daemon) serveHTTP(ln, beyond net.Listener, h http.Handler, log *slog.Lo
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the handler's, as everything
 	}
 	away := &http.Server{
-		Handler:           onlyHealth(s.Handler),
+		Handler:           onlyHealth(s.Handler, d.broker.TurnedAway),
 		Protocols:         protocols,
 		TLSConfig:         s.TLSConfig,
 		ReadHeaderTimeout: time.Second,
@@ -95,13 +95,14 @@ func (d *daemon) serveHTTP(ln, beyond net.Listener, h http.Handler, log *slog.Lo
 }
 
 // onlyHealth answers those for whom there is no room: a probe of the broker's health as ever, all else with
-// a 503.
-func onlyHealth(h http.Handler) http.Handler {
+// a 503, which told counts.
+func onlyHealth(h http.Handler, told func()) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/healthz", "/readyz", "/metrics":
 			h.ServeHTTP(w, r)
 		default:
+			told()
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "too many connections", http.StatusServiceUnavailable)
 		}

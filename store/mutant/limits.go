@@ -38,6 +38,7 @@ const (
 	ForwardedByAnyone     Name = "forwarded-by-anyone"     // transport: X-Forwarded-For counts from anyone
 	ForwardedFirst        Name = "forwarded-first"         // transport: the first of X-Forwarded-For is the client
 	ForwardedEither       Name = "forwarded-either"        // transport: one of X-Forwarded-For and Forwarded is enough where they differ
+	ForwardedHost         Name = "forwarded-host"          // transport: X-Forwarded-Host is the host
 	PagesUnguarded        Name = "pages-unguarded"         // transport: only WebSockets ask for host and origin
 	HostSuffix            Name = "host-suffix"             // transport: names below a host's are its own
 	OriginFirst           Name = "origin-first"            // transport: of two origins the first counts
@@ -48,6 +49,7 @@ const (
 	PackedEarly           Name = "packed-early"            // transport: CONNECTED goes out compressed
 	PackedUnasked         Name = "packed-unasked"          // transport: compressed messages are taken without an agreement
 	CapacityOff           Name = "capacity-off"            // transport: connections take the last file
+	SilentStay            Name = "silent-stay"             // transport: who is silent keeps its place from those who ask for health
 	OldTLS                Name = "old-tls"                 // transport: TLS 1.0 is good enough
 	TLSHandshakeSlow      Name = "tls-handshake-slow"      // transport: a TLS handshake may take an hour
 	FirstWordSlow         Name = "first-word-slow"         // transport: a connection may say nothing for an hour

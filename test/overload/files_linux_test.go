@@ -2,7 +2,10 @@ package overload
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +19,7 @@ import (
 // durable is stored, the file of the configuration is read again, health answers, and admins see their page; and
 // there is room as soon as somebody goes.
 func TestNoFilesLeft(t *testing.T) {
-	const files = 256
+	const files, knocking = 256, 200
 	b := start(t, "log: {level: warn}\nadmin: {listen: \"127.0.0.1:0\"}\n", harness.Options{Under: []string{tool(t, "prlimit"), fmt.Sprintf("--nofile=%d:%d", files, files)}})
 	honest, err := open(wsAt(b.Broker))
 	if err != nil {
@@ -66,9 +69,10 @@ func TestNoFilesLeft(t *testing.T) {
 	if len(there) < files/2 {
 		t.Errorf("only %d connections of %d files", len(there), files)
 	}
-	// Clients that knock and say nothing wait for their turn to be told; then nothing moves.
+	// Clients that knock and say nothing wait for their turn to be told, and who asks for health does not wait for
+	// all of them; then nothing moves.
 	var silent []*peer
-	for i := range 40 {
+	for i := range 2 * knocking {
 		to := at{Addr: b.TCP}
 		if i%2 == 1 {
 			to.Addr = b.WS
@@ -81,6 +85,9 @@ func TestNoFilesLeft(t *testing.T) {
 		silent = append(silent, p)
 	}
 	healthy := get(t, "http://"+b.WS+"/healthz", "ok")
+	if healthy > 5*time.Second {
+		t.Errorf("health answers after %v behind %d silent connections", healthy, knocking)
+	}
 	b.Says("Admin ")
 	get(t, adminLine.FindStringSubmatch(b.Output())[1], "<!doctype html>")
 	for i, p := range silent {
@@ -96,6 +103,7 @@ func TestNoFilesLeft(t *testing.T) {
 	if used > 400*time.Millisecond {
 		t.Errorf("the broker used %v of CPU in two seconds in which nothing happened", used)
 	}
+	before := turnedAway(t, b)
 	for i, to := range []at{tcpAt(b.Broker), wsAt(b.Broker), tcpAt(b.Broker), wsAt(b.Broker)} {
 		if p, err := open(to); err == nil {
 			t.Errorf("knock %d was let in", i)
@@ -103,6 +111,9 @@ func TestNoFilesLeft(t *testing.T) {
 		} else if !full(err) {
 			t.Errorf("knock %d: %v", i, err)
 		}
+	}
+	if n := turnedAway(t, b) - before; n != 4 {
+		t.Errorf("of four who were told that there are too many %d are counted", n)
 	}
 	took := trip(1)
 	if err := b.Signal(unix.SIGHUP); err != nil {
@@ -127,11 +138,29 @@ func TestNoFilesLeft(t *testing.T) {
 		t.Errorf("the first is let in %v after ten have gone", again)
 	}
 	trip(2)
-	t.Logf("%d files, %d of them open: %d connections; health answered in %v, a durable message in %v; CPU in 2 s at the limit %v; first one in %v after ten went",
-		files, open1, len(there)+1, healthy, took, used, again)
+	t.Logf("%d files, %d of them open: %d connections; health answered in %v behind %d that are silent, a durable message in %v; CPU in 2 s at the limit %v; first one in %v after ten went",
+		files, open1, len(there)+1, healthy, knocking, took, used, again)
 	if said := b.Output(); strings.Contains(said, "too many open files") || strings.Contains(said, "not reloaded") {
 		t.Errorf("the broker had no file for something:\n%s", said)
 	}
+}
+
+// turnedAway is how many connections were refused because there are too many.
+func turnedAway(t *testing.T, b *broker) int {
+	t.Helper()
+	res, err := http.Get(adminLine.FindStringSubmatch(b.Output())[1] + "metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	_, rest, ok := strings.Cut(string(text), "\ngudok_refused_total{reason=\"too many connections\"} ")
+	value, _, _ := strings.Cut(rest, "\n")
+	n, bad := strconv.Atoi(value)
+	if err != nil || !ok || bad != nil {
+		t.Fatalf("%v, %.100q", err, value)
+	}
+	return n
 }
 
 // full tells whether a client was told that there are too many.

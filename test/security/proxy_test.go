@@ -210,6 +210,34 @@ func TestV22ClientsAddress(t *testing.T) {
 	}
 }
 
+// The host is what Host says, from a trusted proxy too: many hand on what a client puts into other headers. A page
+// behind a proxy that changes Host gets in where it is listed.
+func TestV22ForwardedHost(t *testing.T) {
+	t.Parallel()
+	b := behind(t, `, allowed_origins: ["https://listed.example"]`)
+	said := []string{"X-Forwarded-Host: mq.example", "Forwarded: for=203.0.113.7;host=mq.example;proto=https", "X-Original-Host: mq.example", "X-Host: mq.example"}
+	for _, row := range []struct {
+		host, origin string
+		want         int
+	}{
+		{"evil.example", "", 421}, {"evil.example", "https://mq.example", 421}, {"evil.example", "https://listed.example", 421},
+		{b.WS, "https://mq.example", 403}, {b.WS, "https://listed.example", 101}, {b.WS, "", 101}, {"mq.example", "https://mq.example", 101},
+	} {
+		for i := range len(said) + 1 {
+			lines := said[:i:i]
+			if row.origin != "" {
+				lines = append(lines, "Origin: "+row.origin)
+			}
+			if got := status(t, b, harness.Upgrade(row.host, "/ws", lines...)); got != row.want {
+				t.Errorf("host %s, %q: %d, want %d", row.host, lines, got, row.want)
+			}
+			if got := status(t, b, strings.Replace(harness.Upgrade(row.host, "/healthz", lines...), "Upgrade: websocket\r\n", "", 1)); (got != 200) != (row.want != 101) {
+				t.Errorf("health of host %s, %q: %d", row.host, lines, got)
+			}
+		}
+	}
+}
+
 // The PROXY protocol on the HTTP listener: the client of a proxy that does not know it is not believed to
 // be what it says in HTTP; the pages are there behind it, too.
 func TestV22ProxyBeforeHTTP(t *testing.T) {
