@@ -88,6 +88,7 @@ func (g *group) run(t *testing.T) {
 			if g.open != nil {
 				return
 			}
+			w.alive(t) // what is pooled goes at the second look
 			g2, b2 := w.alive(t)
 			if g2 > goroutines+2 || b2 > bytes+4<<20 {
 				t.Errorf("%d goroutines and %d bytes are alive, %d and %d were", g2, b2, goroutines, bytes)

@@ -25,8 +25,8 @@ func TestMatrix(t *testing.T) {
 	})
 	n := cells.Load()
 	t.Logf("%d limits, %d cells", rows, n)
-	if !testing.Short() && !filtered() && (rows < 30 || n < 270) {
-		t.Error("30 limits and 270 cells are the least")
+	if !testing.Short() && !filtered() && (rows < 60 || n < 3000) {
+		t.Error("60 limits and 3,000 cells are the least")
 	}
 }
 

@@ -88,7 +88,7 @@ func openMemory(t *testing.T, secure bool) *world {
 	tcp, web := listen(), listen()
 	w.Broker = &harness.Broker{WS: web.Addr().String(), Path: "/ws", TCP: tcp.Addr().String(), TLS: tcp.Addr().String()}
 	stomp := transport.NewTCP(b, transport.TCPOptions{TLS: config, Logger: quiet})
-	ws := transport.NewWebSocket(b, transport.Options{Loopback: true, Logger: quiet})
+	ws := transport.NewWebSocket(b, transport.Options{Loopback: true, Compression: true, Logger: quiet})
 	mux := http.NewServeMux()
 	mux.Handle(w.Path, ws)
 	mux.Handle("/", admin.New(admin.Options{Snapshot: b.Snapshot, Logger: quiet}))

@@ -70,7 +70,7 @@ func (w *world) welcome(t *testing.T) {
 
 // emptyWorld has no broker yet.
 func emptyWorld(secure bool) *world {
-	w := &world{secure: secure, transports: []harness.Transport{harness.TCP, harness.WSText}, page: pageClient()}
+	w := &world{secure: secure, transports: []harness.Transport{harness.TCP, harness.WSText, harness.WSCompressed}, page: pageClient()}
 	if secure {
 		w.transports = []harness.Transport{harness.TCPTLS, harness.WSSText}
 		w.page.Transport = harness.Pages(&http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}) // made for the test
