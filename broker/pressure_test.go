@@ -149,6 +149,7 @@ func TestMemoryIsShort(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		late := dial(t, b, 1<<20)
+		late.send("CONNECT\naccept-version:1.2\n\n")
 		late.expect("ERROR", "message:memory is short")
 		if code := late.ended(); code != 1013 {
 			t.Errorf("refused by %d", code)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -153,6 +154,7 @@ func TestV6HeadersAndFragments(t *testing.T) {
 	honest := b.Dial(t, harness.WSFragmented)
 	connect(honest)
 	honest.Expect("CONNECTED")
+	var floods sync.WaitGroup
 	for name, flood := range map[string]struct {
 		start []harness.WSFrame
 		unit  harness.WSFrame
@@ -173,20 +175,23 @@ func TestV6HeadersAndFragments(t *testing.T) {
 			out = flood.unit.Append(out)
 		}
 		go c.WS.Conn.Write(out) // the broker may end it before all of it is written
-		for {
-			f, err := c.WS.Read(time.Now().Add(harness.Patience))
-			if err != nil {
-				t.Errorf("%s: %v, and no close frame", name, err)
-				break
-			}
-			if f.Op == harness.OpClose {
-				if string(f.Payload[:2]) != "\x03\xf0" {
-					t.Errorf("%s: close frame %q", name, f.Payload)
+		floods.Go(func() {
+			for {
+				f, err := c.WS.Read(time.Now().Add(harness.Patience))
+				if err != nil {
+					t.Errorf("%s: %v, and no close frame", name, err)
+					return
 				}
-				break
+				if f.Op == harness.OpClose {
+					if string(f.Payload[:2]) != "\x03\xf0" {
+						t.Errorf("%s: close frame %q", name, f.Payload)
+					}
+					return
+				}
 			}
-		}
-		c.Abort()
+		})
 		honest.Sync()
 	}
+	floods.Wait()
+	honest.Sync()
 }
