@@ -16,6 +16,7 @@ const (
 	OwnLimitsIgnored      Name = "own-limits-ignored"      // broker: a user's limits are everyone's
 	OwnLimitsOnly         Name = "own-limits-only"         // broker: what a user's limits do not say is the default
 	OutboxesFree          Name = "outboxes-free"           // broker: all outboxes together may hold anything
+	OutboxesUnasked       Name = "outboxes-unasked"        // broker: publishers ask for no look at the outboxes
 	SmallestFirst         Name = "smallest-first"          // broker: those for which least waits are closed first
 	MemoryUnseen          Name = "memory-unseen"           // broker: memory is never short
 	MemoryLetsIn          Name = "memory-lets-in"          // broker: connections are let in while memory is short

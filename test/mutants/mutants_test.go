@@ -91,6 +91,7 @@ var killers = []harness.Killer{
 	{Bug: mutant.OwnLimitsIgnored, Package: "broker", Test: "TestUserLimits", Word: "too many connections of one user"},
 	{Bug: mutant.OwnLimitsOnly, Package: "broker", Test: "TestUserLimits", Word: "too many"},
 	{Bug: mutant.OutboxesFree, Package: "broker", Test: "TestOutboxesOfAllSessions", Word: "closed: []"},
+	{Bug: mutant.OutboxesUnasked, Package: "broker", Test: "TestOutboxesOfFastPublishers", Word: "MiB waited, "},
 	{Bug: mutant.SmallestFirst, Package: "broker", Test: "TestOutboxesOfAllSessions", Word: "closed: [1 2 3"},
 	{Bug: mutant.MemoryUnseen, Package: "broker", Test: "TestMemoryIsShort", Word: "closed: []"},
 	{Bug: mutant.MemoryLetsIn, Package: "broker", Test: "TestMemoryIsShort", Word: `got CONNECTED`},
