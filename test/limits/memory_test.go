@@ -72,7 +72,7 @@ func openMemory(t *testing.T, secure bool) *world {
 	}
 	var config *tls.Config
 	if secure {
-		pair, err := tls.LoadX509KeyPair(certificate(t))
+		pair, err := tls.LoadX509KeyPair(harness.Certificate(t, "localhost"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +180,7 @@ func runMemory(c *cell, n int) {
 func TestMemoryOfTheBinary(t *testing.T) {
 	t.Parallel()
 	const mark = 48 << 20
-	cert, key := certificate(t)
+	cert, key := harness.Certificate(t, "localhost")
 	pair := fmt.Sprintf("tls: {cert: %q, key: %q}", cert, key)
 	for name, secure := range map[string]bool{"plain": false, "secure": true} {
 		t.Run(name, func(t *testing.T) {
