@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // writing is one call of writeNow, kept so that it allocates nothing.
@@ -69,6 +70,13 @@ func (s *socket) tryRead(fd uintptr) bool {
 		n, err := readRaw(int(fd), b[:])
 		switch err {
 		case nil:
+			if n > 0 && s.whose.isBeat(b[:n]) && !s.interrupted.Load() {
+				// It says no more than that it came, and that was all: the reader goes on waiting.
+				s.lastRead.Store(time.Now().UnixNano())
+				s.drop()
+				s.got = notYet
+				return s.due()
+			}
 			s.got, s.gotErr = n, nil
 			if n == 0 {
 				s.gotErr = io.EOF

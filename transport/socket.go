@@ -50,6 +50,7 @@ type socket struct {
 	onWait    func()                // called before waiting for bytes
 	due       func() bool           // whether onWait has something to do
 	readFD    func(fd uintptr) bool // reads from it
+	whose     beats                 // the connection above
 
 	// Of the read under way, owned by the reader.
 	got    int
@@ -83,8 +84,14 @@ type socket struct {
 	begunWrite bool
 }
 
-func (s *socket) init(nc net.Conn, frameTime time.Duration) {
-	s.nc, s.frameTime = nc, frameTime
+// beats knows heart-beats.
+type beats interface {
+	// isBeat tells whether p is one between frames, and nothing else.
+	isBeat(p []byte) bool
+}
+
+func (s *socket) init(nc net.Conn, whose beats, frameTime time.Duration) {
+	s.nc, s.whose, s.frameTime = nc, whose, frameTime
 	s.onWait, s.due = func() {}, func() bool { return false }
 	s.openRaw(nc)
 	limitUnsent(s.raw())

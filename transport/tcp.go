@@ -91,7 +91,7 @@ func (t *TCP) start(nc net.Conn) {
 		c.peer.Transport = "tcp+tls"
 		begin = t.handshake
 	}
-	c.sock.init(nc, t.o.FrameTime)
+	c.sock.init(nc, c, t.o.FrameTime)
 	c.dec = stompframe.NewDecoder(0, beforeConnect(t.o.BeforeConnect))
 	t.run(c, begin)
 }

@@ -49,6 +49,9 @@ func (c *tcpConn) readFrame(f *stompframe.Frame) error {
 	}
 }
 
+// isBeat implements beats.
+func (c *tcpConn) isBeat(p []byte) bool { return len(p) == 1 && p[0] == '\n' && !c.dec.Partial() }
+
 // Accepted implements broker.Conn.
 func (c *tcpConn) Accepted(v stompframe.Version, l stompframe.Limits) {
 	c.dec.SetVersion(v, afterConnect(l))

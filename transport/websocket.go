@@ -130,7 +130,7 @@ func (h *hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	c := h.c
-	c.sock.init(nc, h.o.FrameTime)
+	c.sock.init(nc, c, h.o.FrameTime)
 	c.quietSince = c.sock.lastRead.Load()
 	if c.peer.Addr == nil {
 		c.peer.Addr = nc.RemoteAddr()

@@ -341,6 +341,15 @@ func (c *wsConn) fill() error {
 	return c.count(len(p))
 }
 
+// beatSize is that of a heart-beat from a client: header, key, EOL.
+const beatSize = 7
+
+// isBeat implements beats, for a frame of its own as clients send it.
+func (c *wsConn) isBeat(p []byte) bool {
+	return len(p) == beatSize && (p[0] == wsFin|opText || p[0] == wsFin|opBinary) && p[1] == wsMasked|1 && p[6]^p[2] == '\n' &&
+		c.ws.between() && !c.dec.Partial()
+}
+
 // count bounds what a client may send without sending data: pings are answered and empty fragments
 // skipped without end.
 func (c *wsConn) count(n int) error {
