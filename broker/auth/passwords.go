@@ -68,9 +68,12 @@ type flight struct {
 // CONNECT is over first.
 const lineLength = 128
 
+// cores is how many the process may use; GOMAXPROCS may be more later on.
+var cores = runtime.GOMAXPROCS(0)
+
 func newVerifier() *verifier {
 	v := &verifier{cache: newCache(), flights: map[digest]*flight{}}
-	for i, n := range []int{1, max(1, runtime.GOMAXPROCS(0)/2)} {
+	for i, n := range []int{1, max(1, cores/2)} {
 		v.lines[i] = line{turns: make(chan struct{}, n), all: make(chan struct{}, n*lineLength)}
 	}
 	return v

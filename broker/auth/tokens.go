@@ -11,7 +11,6 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"net/http"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -88,7 +87,7 @@ func newTokens(o TokenOptions, log *slog.Logger, old *tokens) (*tokens, error) {
 	if o.Issuer == "" || len(o.Audience) == 0 {
 		return nil, errors.New("tokens: issuer and audience are needed, if only " + Any)
 	}
-	t := &tokens{o: o, methods: methods(), turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+	t := &tokens{o: o, methods: methods(), turns: make(chan struct{}, max(1, cores/2))}
 	t.proof = maphash.String(seed, fmt.Sprintf("%q %q %q %q", o.Issuer, o.Audience, o.UserClaim, o.GroupsClaim))
 	if o.Algorithm != "" && t.methods[o.Algorithm] == nil {
 		return nil, fmt.Errorf("tokens: there is no algorithm %q", o.Algorithm)

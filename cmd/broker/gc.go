@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -11,7 +12,7 @@ import (
 // The garbage collector's default, to let the heap double, collects a small heap far too often for
 // a broker, and gives a large one, ten million queued messages say, far too much room. So the room
 // beyond what is live is at least smallRoom and at most largeRoom bytes, within the bounds of
-// percent. GOGC switches this off.
+// percent. GOGC switches this off, and GOMAXPROCS what is said of processors.
 const (
 	smallRoom  = 64 << 20
 	largeRoom  = 256 << 20
@@ -24,6 +25,12 @@ const (
 	// come since the last collection, and less than quietRate in the last second.
 	garbageKept = 8 << 20
 	quietRate   = 1 << 20
+
+	// The runtime marks with a quarter of its processors. Where that is not a whole one it takes one by turns, of
+	// ten milliseconds and more, and what is ready to run there waits: subscribers saw pauses of 20 ms on
+	// two cores. So a heap of longLive, which takes long to mark, has a whole one. Below longLive/2 it has not.
+	longLive  = 64 << 20
+	wholeProc = 4
 )
 
 // tuneGC adjusts the collector until ctx ends.
@@ -35,12 +42,16 @@ func tuneGC(ctx context.Context) {
 	t := time.NewTicker(gcInterval)
 	defer t.Stop()
 	set, rush := 0, rush{}
+	fixed, raised := os.Getenv("GOMAXPROCS") != "", false
 	for {
 		metrics.Read(sample)
 		live := sample[0].Value.Uint64()
 		if p := gcPercent(live); p < set*9/10 || p > set*11/10 {
 			debug.SetGCPercent(p)
 			set = p
+		}
+		if !fixed {
+			raised = raiseProcs(live, raised)
 		}
 		if rush.over(live, sample[1].Value.Uint64(), sample[2].Value.Uint64()) {
 			debug.FreeOSMemory()
@@ -51,6 +62,20 @@ func tuneGC(ctx context.Context) {
 		case <-t.C:
 		}
 	}
+}
+
+// raiseProcs gives the runtime as many processors as it takes to mark that many live bytes by a whole one, or no more
+// than it would have, and tells which. Either stops the world for a moment.
+func raiseProcs(live uint64, raised bool) bool {
+	switch {
+	case !raised && live >= longLive && runtime.GOMAXPROCS(0) < wholeProc:
+		runtime.GOMAXPROCS(wholeProc)
+		return true
+	case raised && live < longLive/2:
+		runtime.SetDefaultGOMAXPROCS()
+		return false
+	}
+	return raised
 }
 
 // rush tells when much has become garbage and little does any more.

@@ -1,6 +1,9 @@
 package main
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+)
 
 func TestGCPercent(t *testing.T) {
 	for _, c := range []struct {
@@ -36,6 +39,34 @@ func TestRush(t *testing.T) {
 	} {
 		if got := r.over(c.live, c.allocated, c.cycles); got != c.want {
 			t.Errorf("step %d: %v, want %v", i, got, c.want)
+		}
+	}
+}
+
+// A long heap is marked by a whole processor, and where there are enough of them nothing changes.
+func TestRaiseProcs(t *testing.T) {
+	t.Cleanup(runtime.SetDefaultGOMAXPROCS)
+	runtime.SetDefaultGOMAXPROCS()
+	own, raised := runtime.GOMAXPROCS(0), false
+	for i, c := range []struct {
+		live         uint64
+		first, procs int // those set by somebody before, if any
+		raised       bool
+	}{
+		{longLive - 1, 2, 2, false},
+		{longLive, 0, 4, true},
+		{longLive / 2, 0, 4, true},
+		{longLive/2 - 1, 0, own, false},
+		{longLive, 5, 5, false},
+		{longLive, 1, 4, true},
+		{0, 0, own, false},
+	} {
+		if c.first > 0 {
+			runtime.GOMAXPROCS(c.first)
+		}
+		raised = raiseProcs(c.live, raised)
+		if n := runtime.GOMAXPROCS(0); raised != c.raised || n != c.procs {
+			t.Errorf("step %d: %d, raised: %v", i, n, raised)
 		}
 	}
 }
