@@ -154,8 +154,8 @@ func TestPacedLoadKeepsItsRate(t *testing.T) {
 	if err != nil || !r.Sound() || r.Bench != "latency" {
 		t.Fatalf("%v, %+v", err, r)
 	}
-	if r.Published > 110 {
-		t.Errorf("%d messages in half a second at 200/s", r.Published)
+	if most := int64(200*r.Seconds) + 100; r.Published > most { // what it could not send in time it may make up for
+		t.Errorf("%d messages in %v s at 200/s", r.Published, r.Seconds)
 	}
 }
 
@@ -178,7 +178,7 @@ func TestIdleSeesDrops(t *testing.T) {
 
 func TestInterruptedLoadReportsWhatItHas(t *testing.T) {
 	ws, _ := new(stub).serve(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	r, err := load.Fanout(ctx, quick(ws, 0))
 	if err != nil || !r.Sound() || !r.Interrupted || r.Delivered == 0 {
