@@ -82,16 +82,19 @@ func (o *Options) guard(name string, next http.HandlerFunc) http.HandlerFunc {
 		case errors.Is(err, broker.ErrBadCredentials), errors.Is(err, broker.ErrExpired):
 			w.Header().Add("WWW-Authenticate", `Basic realm="gudok", charset="UTF-8"`)
 			w.Header().Add("WWW-Authenticate", `Bearer realm="gudok"`)
-			text := "login needed"
-			if mutant.Is(mutant.AuthorizationShown) {
-				text += ", not " + r.Header.Get("Authorization")
-			}
-			http.Error(w, text, http.StatusUnauthorized)
+			http.Error(w, loginNeeded(r), http.StatusUnauthorized)
 		default:
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "login could not be checked", http.StatusServiceUnavailable)
 		}
 	}
+}
+
+func loginNeeded(r *http.Request) string {
+	if mutant.Is(mutant.AuthorizationShown) {
+		return "login needed, not " + r.Header.Get("Authorization")
+	}
+	return "login needed"
 }
 
 // bounded refuses what brings more than maxBody where a body is let pass at all.

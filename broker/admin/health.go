@@ -23,10 +23,15 @@ func (o *Options) health(check func() error) http.HandlerFunc {
 			return
 		}
 		why := ""
-		if o.judge(r, nameStatus) == nil || mutant.Is(mutant.HealthTells) {
+		if o.mayKnow(r) {
 			why = ": " + err.Error()
 		}
 		w.WriteHeader(http.StatusServiceUnavailable)
 		fmt.Fprintf(w, "not ok%s\n", why)
 	}
+}
+
+// mayKnow tells whether who asks may know why.
+func (o *Options) mayKnow(r *http.Request) bool {
+	return o.judge(r, nameStatus) == nil || mutant.Is(mutant.HealthTells)
 }
