@@ -16,7 +16,8 @@ import (
 
 const (
 	gatherTime = time.Millisecond // a message is not held back for longer, even by the handling of the next
-	maxGather  = 1024             // messages
+	maxGather  = 1024             // messages,
+	maxShort   = 128 << 10        // bytes, of short ones: to many topics, each subscriber gets few of them in one write
 	maxClaims  = 256              // outboxes written to by turns
 	maxRuns    = 32               // topics whose audiences are looked up together: as much as stays in a cache
 )
@@ -58,7 +59,7 @@ func (s *session) gather(topic string, m *store.Message, r *receipt) {
 	}
 	g.sends = append(g.sends, topicSend{topic, m, r})
 	g.bytes += weight(m)
-	if g.bytes >= batchBytes || len(g.sends) == maxGather || now.Sub(g.since) > gatherTime {
+	if g.bytes >= batchBytes && (g.bytes >= maxShort || len(g.sends) < maxGather/8) || len(g.sends) == maxGather || now.Sub(g.since) > gatherTime {
 		s.settle()
 	}
 }
