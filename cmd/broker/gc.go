@@ -51,7 +51,7 @@ func tuneGC(ctx context.Context) {
 			set = p
 		}
 		if !fixed {
-			raised = raiseProcs(live, raised)
+			raised = raiseProcs(live, runtime.NumCPU(), raised)
 		}
 		if rush.over(live, sample[1].Value.Uint64(), sample[2].Value.Uint64()) {
 			debug.FreeOSMemory()
@@ -65,10 +65,11 @@ func tuneGC(ctx context.Context) {
 }
 
 // raiseProcs gives the runtime as many processors as it takes to mark that many live bytes by a whole one, or no more
-// than it would have, and tells which. Either stops the world for a moment.
-func raiseProcs(live uint64, raised bool) bool {
-	switch {
-	case !raised && live >= longLive && runtime.GOMAXPROCS(0) < wholeProc:
+// than it would have, and tells which. Either stops the world for a moment. Where it has fewer than there are cores
+// something else bounds it, the quota of a container say, which more would use up sooner.
+func raiseProcs(live uint64, cores int, raised bool) bool {
+	switch procs := runtime.GOMAXPROCS(0); {
+	case !raised && live >= longLive && procs < wholeProc && procs == cores:
 		runtime.GOMAXPROCS(wholeProc)
 		return true
 	case raised && live < longLive/2:

@@ -50,21 +50,23 @@ func TestRaiseProcs(t *testing.T) {
 	own, raised := runtime.GOMAXPROCS(0), false
 	for i, c := range []struct {
 		live         uint64
+		cores        int
 		first, procs int // those set by somebody before, if any
 		raised       bool
 	}{
-		{longLive - 1, 2, 2, false},
-		{longLive, 0, 4, true},
-		{longLive / 2, 0, 4, true},
-		{longLive/2 - 1, 0, own, false},
-		{longLive, 5, 5, false},
-		{longLive, 1, 4, true},
-		{0, 0, own, false},
+		{longLive - 1, 2, 2, 2, false},
+		{longLive, 2, 0, 4, true},
+		{longLive / 2, 2, 0, 4, true},
+		{longLive/2 - 1, 2, 0, own, false},
+		{longLive, 8, 8, 8, false},
+		{longLive, 8, 2, 2, false}, // of a quota
+		{longLive, 1, 1, 4, true},
+		{0, 1, 0, own, false},
 	} {
 		if c.first > 0 {
 			runtime.GOMAXPROCS(c.first)
 		}
-		raised = raiseProcs(c.live, raised)
+		raised = raiseProcs(c.live, c.cores, raised)
 		if n := runtime.GOMAXPROCS(0); raised != c.raised || n != c.procs {
 			t.Errorf("step %d: %d, raised: %v", i, n, raised)
 		}
