@@ -22,7 +22,7 @@ const (
 
 	// The garbage of a rush, thousands of connects say, would stay until the next one. So once it is over
 	// it is collected, and the memory given back: when garbageKept bytes or a quarter of what is live have
-	// come since the last collection, and less than quietRate in the last second.
+	// come since the last collection, or twice as much is free after one, and less than quietRate in the last second.
 	garbageKept = 8 << 20
 	quietRate   = 1 << 20
 
@@ -38,7 +38,7 @@ func tuneGC(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}, {Name: "/memory/classes/heap/free:bytes"}}
 	t := time.NewTicker(gcInterval)
 	defer t.Stop()
 	set, rush := 0, rush{}
@@ -53,7 +53,7 @@ func tuneGC(ctx context.Context) {
 		if !fixed {
 			raised = raiseProcs(live, runtime.NumCPU(), raised)
 		}
-		if rush.over(live, sample[1].Value.Uint64(), sample[2].Value.Uint64()) {
+		if rush.over(live, sample[1].Value.Uint64(), sample[2].Value.Uint64(), sample[3].Value.Uint64()) {
 			debug.FreeOSMemory()
 		}
 		select {
@@ -85,14 +85,16 @@ type rush struct {
 	before     uint64 // what had been allocated a moment ago
 }
 
-// over takes the bytes that are live, those allocated so far, and the number of collections.
-func (r *rush) over(live, allocated, cycles uint64) bool {
+// over takes the bytes that are live, those allocated so far, the number of collections, and the bytes that are free
+// and not given back.
+func (r *rush) over(live, allocated, cycles, free uint64) bool {
 	grown := allocated - r.before
 	if cycles != r.cycles {
 		r.cycles, r.at = cycles, r.before
 	}
 	r.before = allocated
-	return grown < quietRate && allocated-r.at > max(garbageKept, live/4)
+	much := max(garbageKept, live/4)
+	return grown < quietRate && (allocated-r.at > much || free > 2*much)
 }
 
 // gcPercent is how much the heap may grow, in percent of what is live.

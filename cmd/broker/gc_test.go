@@ -21,23 +21,27 @@ func TestRush(t *testing.T) {
 	const mib = 1 << 20
 	var r rush
 	for i, c := range []struct {
-		live, allocated, cycles uint64
-		want                    bool
+		live, allocated, cycles, free uint64
+		want                          bool
 	}{
-		{0, mib / 2, 0, false},
-		{0, 20 * mib, 0, false},              // a rush
-		{0, 40 * mib, 0, false},              // still
-		{0, 40*mib + 100, 0, true},           // over
-		{20 * mib, 40*mib + 200, 1, false},   // collected
-		{20 * mib, 40*mib + 300, 1, false},   // and nothing more
-		{20 * mib, 48 * mib, 1, false},       // another one
-		{20 * mib, 48*mib + 100, 1, false},   // not much
-		{20 * mib, 53 * mib, 1, false},       // more
-		{20 * mib, 53*mib + 100, 1, true},    // over
-		{900 * mib, 160 * mib, 2, false},     // much is live
-		{900 * mib, 160*mib + 100, 2, false}, // compared with which this is nothing
+		{0, mib / 2, 0, 0, false},
+		{0, 20 * mib, 0, 0, false},                   // a rush
+		{0, 40 * mib, 0, 0, false},                   // still
+		{0, 40*mib + 100, 0, 0, true},                // over
+		{20 * mib, 40*mib + 200, 1, 0, false},        // collected
+		{20 * mib, 40*mib + 300, 1, 0, false},        // and nothing more
+		{20 * mib, 48 * mib, 1, 0, false},            // another one
+		{20 * mib, 48*mib + 100, 1, 0, false},        // not much
+		{20 * mib, 53 * mib, 1, 0, false},            // more
+		{20 * mib, 53*mib + 100, 1, 0, true},         // over
+		{900 * mib, 160 * mib, 2, 0, false},          // much is live
+		{900 * mib, 160*mib + 100, 2, 0, false},      // compared with which this is nothing
+		{4 * mib, 260 * mib, 3, 60 * mib, false},     // a rush whose garbage somebody collects
+		{4 * mib, 260*mib + 100, 3, 60 * mib, true},  // is not given back by that
+		{4 * mib, 260*mib + 200, 4, 2 * mib, false},  // it is
+		{4 * mib, 260*mib + 300, 4, 16 * mib, false}, // as much as may stay
 	} {
-		if got := r.over(c.live, c.allocated, c.cycles); got != c.want {
+		if got := r.over(c.live, c.allocated, c.cycles, c.free); got != c.want {
 			t.Errorf("step %d: %v, want %v", i, got, c.want)
 		}
 	}
