@@ -122,8 +122,15 @@ func parseDestination(name string, pattern bool) (k kind, rest string, wild bool
 			return 0, "", false, because(reasonDestination, "destination %s contains the character %q", quote(name), r)
 		}
 	}
+	path := rest
+	if k == kindUser && !isUserPath(rest) {
+		// A user's name is one word, whatever dots and spaces are in it.
+		if user, behind, ok := strings.Cut(rest, "/"); ok && CheckName(user) == nil {
+			path = behind
+		}
+	}
 	segments := 0
-	for left := rest; ; segments++ {
+	for left := path; ; segments++ {
 		i := strings.IndexAny(left, "./")
 		seg := left
 		if i >= 0 {

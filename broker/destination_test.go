@@ -145,3 +145,24 @@ func TestUserDestinationIsPrivate(t *testing.T) {
 	nosy.send("SUBSCRIBE\nid:v\ndestination:/user/bob/queue/x\n\n")
 	nosy.expect("ERROR", "message:not permitted")
 }
+
+// Whatever name may log in may be sent to: dots and spaces in it part nothing.
+func TestUsersWithDots(t *testing.T) {
+	b := newBroker(t, broker.Options{})
+	sender := connect(t, b)
+	for _, name := range []string{"a.b", "J. Smith", "Smith Jr.", ".x..y"} {
+		c := dial(t, b, 1<<20)
+		c.send("CONNECT\naccept-version:1.2\nlogin:"+name+"\n\n", "SUBSCRIBE\nid:1\ndestination:/user/queue/x\nreceipt:r\n\n")
+		c.expect("CONNECTED", "user-name:"+name)
+		c.expect("RECEIPT")
+		sender.send("SEND\ndestination:/user/" + name + "/queue/x\n\nhi " + name)
+		if f := c.expect("MESSAGE"); f.body != "hi "+name {
+			t.Errorf("%q got %q", name, f.body)
+		}
+	}
+	for _, to := range []string{"/user/a//queue/x", "/user/a/queue/x..y", "/user/a/queue", "/user/a /queue/x", "/user/*/queue/x"} {
+		c := connect(t, b)
+		c.send("SEND\ndestination:" + to + "\n\n")
+		c.expect("ERROR", "message:bad destination")
+	}
+}
