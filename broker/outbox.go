@@ -27,6 +27,7 @@ type outbox struct {
 	// Read anywhere.
 	waiting   atomic.Int64 // bytes in items
 	answers   atomic.Int64 // of them, those of the server's own frames; written under mu
+	lent      atomic.Int64 // of them, those of deliveries, which go back to their queues if the session ends; likewise
 	lastWrite atomic.Int64 // Unix nanoseconds
 
 	mu      sync.Mutex // guards what follows
@@ -157,8 +158,11 @@ func (o *outbox) put(it outItem, hold bool) bool {
 func (o *outbox) push(it outItem) {
 	size := it.size()
 	o.waiting.Add(size)
-	if it.raw != nil {
+	switch {
+	case it.raw != nil:
 		o.answers.Add(size)
+	case it.d != nil:
+		o.lent.Add(size)
 	}
 	o.line.push(it)
 }
@@ -288,19 +292,25 @@ func (o *outbox) take(to []outItem) []outItem {
 		o.ended()
 		return nil
 	}
-	bytes, answers := int64(0), int64(0)
+	bytes, answers, lent := int64(0), int64(0), int64(0)
 	for it := o.line.peek(); it != nil; it = o.line.peek() {
 		size := it.size()
 		if bytes > 0 && bytes+size > batchBytes {
 			break
 		}
-		if it.raw != nil {
+		switch {
+		case it.raw != nil:
 			answers += size
+		case it.d != nil:
+			lent += size
 		}
 		bytes += size
 		to = append(to, o.line.pop())
 	}
 	o.waiting.Add(-bytes)
+	if lent > 0 {
+		o.lent.Add(-lent)
+	}
 	if answers > 0 && o.answers.Add(-answers) <= o.limit/2 {
 		o.ease()
 	}
@@ -369,6 +379,7 @@ func (o *outbox) fail(err error, batch []outItem) {
 	}
 	o.waiting.Store(0)
 	o.answers.Store(0)
+	o.lent.Store(0)
 	o.mu.Unlock()
 
 	// Before the session ends: its reader gives back the rest, all in the queue's order.
@@ -399,6 +410,7 @@ func (o *outbox) withdraw(sub *subscription) []outItem {
 		switch {
 		case it.d != nil && (sub == nil || it.sub == sub):
 			out = append(out, it)
+			o.lent.Add(-it.size())
 		case it.b != nil && it.sub == sub:
 		default:
 			o.line.push(it)

@@ -218,7 +218,11 @@ func (b *Broker) shed(sum, goal int64, short bool) (n int) {
 		if e := s.ending.Load(); e != nil && e.abort {
 			continue
 		}
-		if w := s.out.waiting.Load(); w >= leastShed {
+		w := s.out.waiting.Load()
+		if short {
+			w -= s.out.lent.Load() // to end who takes from a queue frees nothing
+		}
+		if w >= leastShed {
 			loads = append(loads, load{s, w})
 		}
 	}

@@ -279,3 +279,33 @@ func TestMemoryStaysShort(t *testing.T) {
 		}
 	})
 }
+
+// Who takes from a queue is not closed because memory is short, however much is on its way: that would go back to
+// the queue, and takes no less memory there.
+func TestMemoryIsShortOfQueues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const mark = 64 << 20
+		var used atomic.Int64
+		b := newBroker(t, broker.Options{Limits: broker.Limits{Memory: mark, SendTime: time.Hour}, MemoryInUse: used.Load})
+		sender := connect(t, b)
+		c := dial(t, b, 256)
+		defer c.drop()
+		c.send("CONNECT\naccept-version:1.2\n\n")
+		c.expect("CONNECTED")
+		c.send("SUBSCRIBE\nid:q\ndestination:/queue/q\n\n")
+		synctest.Wait()
+		for range 12 {
+			sender.send("SEND\ndestination:/queue/q\n\n" + strings.Repeat("x", 32<<10))
+		}
+		sender.sync()
+		if s := b.Snapshot(); s.Outboxes < 256<<10 {
+			t.Fatalf("%d bytes wait", s.Outboxes)
+		}
+		used.Store(2 * mark)
+		time.Sleep(sampled)
+		synctest.Wait()
+		if s := b.Snapshot(); !s.MemoryShort || s.Shed != 0 || s.Sessions != 2 {
+			t.Errorf("short: %v, %d closed, %d sessions", s.MemoryShort, s.Shed, s.Sessions)
+		}
+	})
+}
