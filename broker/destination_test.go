@@ -156,6 +156,7 @@ func TestUsersWithDots(t *testing.T) {
 		c.expect("CONNECTED", "user-name:"+name)
 		c.expect("RECEIPT")
 		sender.send("SEND\ndestination:/user/" + name + "/queue/x\n\nhi " + name)
+		sender.sync()
 		if f := c.expect("MESSAGE"); f.body != "hi "+name {
 			t.Errorf("%q got %q", name, f.body)
 		}

@@ -22,6 +22,7 @@ const (
 	holdFrames = 16               // what it may then send until it is held up again
 	stuckTime  = 30 * time.Second // after which memory that stays short is not the sessions'
 	leastShed  = batchBytes       // a session for which less waits is not slow
+	takeTime   = time.Second      // one that has taken nothing for so long does not take from its queues
 
 	// However fast publishers are, no more comes to wait between two looks than one part in askShare of
 	// Limits.Outboxes or Memory, and askSlack for each session; each publisher tells of so much at a time.
@@ -214,13 +215,14 @@ func (b *Broker) shed(sum, goal int64, short bool) (n int) {
 		waiting int64
 	}
 	var loads []load
+	now := time.Now()
 	for _, s := range b.pressure.all {
 		if e := s.ending.Load(); e != nil && e.abort {
 			continue
 		}
 		w := s.out.waiting.Load()
-		if short {
-			w -= s.out.lent.Load() // to end who takes from a queue frees nothing
+		if short && now.Sub(s.lastWrite()) < takeTime {
+			w -= s.out.lent.Load() // to end who takes from a queue keeps the rest of it in memory
 		}
 		if w >= leastShed {
 			loads = append(loads, load{s, w})
