@@ -200,6 +200,9 @@ func onlyEOLs(p []byte) bool { return len(bytes.Trim(p, "\r\n")) == 0 }
 // none.
 func (d *Decoder) Partial() bool { return d.state != between }
 
+// Idle tells that nothing is begun, not even an EOL: what comes next is the first byte of a frame or of an EOL.
+func (d *Decoder) Idle() bool { return d.state == between && !d.cr && len(d.rest) == 0 }
+
 // Buffered is how many bytes of pooled memory the decoder holds. It is 0 whenever Next has
 // returned false and no frame is begun.
 func (d *Decoder) Buffered() int {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gudokmq/gudok/broker"
+	"github.com/gudokmq/gudok/stompframe"
 )
 
 // Held is how many bytes of pooled memory a connection holds.
@@ -113,3 +114,20 @@ func PackingConn() broker.Packer { return &wsConn{z: &deflate{bits: 15}} }
 
 // SetPlaces changes how long those who are turned away keep their places.
 func SetPlaces(c *Capacity, silent, spoken time.Duration) { c.silent, c.spoken = silent, spoken }
+
+// IsBeat tells whether p, read alone, is a heart-beat to a connection that has read what was before it.
+func IsBeat(webSocket bool, before, p string) bool {
+	dec := stompframe.NewDecoder(stompframe.V12, stompframe.Limits{})
+	defer dec.Release()
+	dec.Feed([]byte(before))
+	var f stompframe.Frame
+	for {
+		if ok, err := dec.Next(&f); !ok || err != nil {
+			break
+		}
+	}
+	if webSocket {
+		return (&wsConn{dec: dec}).isBeat([]byte(p))
+	}
+	return (&tcpConn{dec: dec}).isBeat([]byte(p))
+}

@@ -50,7 +50,7 @@ func (c *tcpConn) readFrame(f *stompframe.Frame) error {
 }
 
 // isBeat implements beats.
-func (c *tcpConn) isBeat(p []byte) bool { return len(p) == 1 && p[0] == '\n' && !c.dec.Partial() }
+func (c *tcpConn) isBeat(p []byte) bool { return len(p) == 1 && p[0] == '\n' && c.dec.Idle() }
 
 // Accepted implements broker.Conn.
 func (c *tcpConn) Accepted(v stompframe.Version, l stompframe.Limits) {

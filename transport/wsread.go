@@ -347,7 +347,7 @@ const beatSize = 7
 // isBeat implements beats, for a frame of its own as clients send it.
 func (c *wsConn) isBeat(p []byte) bool {
 	return len(p) == beatSize && (p[0] == wsFin|opText || p[0] == wsFin|opBinary) && p[1] == wsMasked|1 && p[6]^p[2] == '\n' &&
-		c.ws.between() && !c.dec.Partial()
+		c.ws.between() && c.dec.Idle()
 }
 
 // count bounds what a client may send without sending data: pings are answered and empty fragments
