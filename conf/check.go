@@ -240,10 +240,18 @@ func (c *Config) checkHeartBeat() *Error {
 		key   string
 		value Duration
 	}{{"heartbeat.send", h.Send}, {"heartbeat.receive", h.Receive}} {
-		if d.value != 0 && (d.value < h.Min || d.value > h.Max) {
+		if d.value == 0 || d.value >= h.Min && d.value <= h.Max {
+			continue
+		}
+		if c.where[d.key] != "" {
 			return c.fault(d.key, fmt.Sprintf("%s is not between heartbeat.min and heartbeat.max (write 0 or a value from %s to %s)",
 				quote(d.value.String()), h.Min, h.Max))
 		}
+		key, value, word := "heartbeat.min", h.Min, "more"
+		if d.value > h.Max {
+			key, value, word = "heartbeat.max", h.Max, "less"
+		}
+		return c.fault(key, fmt.Sprintf("%s is %s than %s, which is %s", quote(value.String()), word, d.key, d.value))
 	}
 	return nil
 }

@@ -250,6 +250,8 @@ var faults = map[string]string{
 	// values that do not fit together
 	"heartbeat:\n  min: 6m":                                      `gudok.yaml:2: heartbeat.min: "6m" is more than heartbeat.max, which is 5m`,
 	"heartbeat:\n  max: 500ms":                                   `gudok.yaml:2: heartbeat.max: "500ms" is less than heartbeat.min, which is 1s`,
+	"heartbeat:\n  max: 5s":                                      `gudok.yaml:2: heartbeat.max: "5s" is less than heartbeat.send, which is 10s`,
+	"heartbeat: {send: 0, min: 20s}":                             `gudok.yaml:1: heartbeat.min: "20s" is more than heartbeat.receive, which is 10s`,
 	"heartbeat: {send: 500ms}":                                   `gudok.yaml:1: heartbeat.send: "500ms" is not between heartbeat.min and heartbeat.max (write 0 or a value from 1s to 5m)`,
 	"heartbeat: {receive: 10m}":                                  `gudok.yaml:1: heartbeat.receive: "10m" is not between heartbeat.min and heartbeat.max (write 0 or a value from 1s to 5m)`,
 	"limits: {header_line: 64KiB}":                               `gudok.yaml:1: limits.header_line: "64KiB" is more than limits.header_bytes, which is 32KiB`,
