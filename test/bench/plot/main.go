@@ -76,8 +76,8 @@ func save(name string, plots [][]*plot.Plot, width, height vg.Length, t theme) e
 	if _, err := canvas.WriteTo(&buf); err != nil {
 		return err
 	}
-	// Few machines have the font that the metrics are of; these have the same ones.
-	svg := strings.ReplaceAll(buf.String(), "font-family:Liberation Sans;", "font-family:Liberation Sans,Arial,Helvetica,sans-serif;")
+	// Few machines have the font that the metrics are of; the next ones have the same, the last hardly wider ones.
+	svg := strings.ReplaceAll(buf.String(), "font-family:Liberation Sans;", "font-family:Liberation Sans,Arial,Helvetica,Arimo,DejaVu Sans Condensed,sans-serif;")
 	return os.WriteFile(name, []byte(svg), 0o644)
 }
 
