@@ -136,9 +136,9 @@ func (w *watch) look() (differs bool) {
 }
 
 func (f *watched) look() (differs bool) {
-	now, err := os.Stat(f.path)
-	if f.path == "" || err != nil {
-		now = nil
+	var now os.FileInfo
+	if f.path != "" {
+		now, _ = os.Stat(f.path) // nil where there is none
 	}
 	differs = !same(f.seen, now)
 	f.seen = now
