@@ -123,7 +123,7 @@ func trials() []trial {
 	return append(ts,
 		trial{collecting, "1,000 messages/s to 10 beside 500 MiB of sessions", "pause", gudokOnly, "", true},
 		trial{feeds, "1,000 messages/s to 100", "latency -subs 100 -rate 1000 -duration 4s", feed, "", false},
-		trial{feeds, "1 message/s to 100", "latency -subs 100 -rate 1 -duration 6s", feed, "", true},
+		trial{feeds, "1 message/s to 100", "latency -subs 100 -rate 1 -duration 20s", feed, "", true},
 		trial{durable, "send 8 × 128 outstanding, 1 KiB", "send -persistent -duration %s", stompTCP, "disk -duration %s", false},
 		trial{durable, "send one at a time, 1 KiB", "send -persistent -pubs 1 -receipts 1 -duration %s", stompTCP,
 			"disk -pair -pubs 1 -receipts 1 -duration %s", false},
