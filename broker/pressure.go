@@ -13,8 +13,7 @@ import (
 )
 
 const (
-	sampleTime = 100 * time.Millisecond // how often memory is looked at that is short, or soon may be
-	fastest    = 4                      // bytes a nanosecond by which it may grow: what a fast network brings
+	sampleTime = 100 * time.Millisecond // how often memory is looked at
 	lookTime   = time.Second            // how often the outboxes are, though nobody asks
 	lookMost   = 5 * time.Second        // where there are so many sessions that it takes long
 	lookShare  = 1000                   // it takes one part of so many of the time, then
@@ -33,7 +32,7 @@ const (
 )
 
 // pressure keeps what waits to be written, and the memory in use, within limits. One goroutine looks
-// at memory up to ten times a second, and at the outboxes then if it is short, and when so much has been put into them
+// at memory a few times a second, and at the outboxes then if it is short, and when so much has been put into them
 // that it ought to.
 type pressure struct {
 	// Static.
@@ -116,20 +115,7 @@ func (b *Broker) sampler() {
 			next := make(chan struct{})
 			close(*p.looked.Swap(&next))
 		}
-		t.Reset(p.nap(b.bounds.Load().limits.Memory))
-	}
-}
-
-// nap is how long memory, which has that mark, need not be looked at, lookTime at most: an idle broker is woken no
-// more often.
-func (p *pressure) nap(mark int64) time.Duration {
-	switch room := mark - p.used.Load(); {
-	case p.eased.Load() != nil:
-		return sampleTime
-	case mark == 0:
-		return lookTime
-	default:
-		return min(max(time.Duration(room/fastest), sampleTime), lookTime)
+		t.Reset(sampleTime)
 	}
 }
 

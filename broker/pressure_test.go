@@ -224,34 +224,6 @@ func TestPublishersAreHeldUp(t *testing.T) {
 	})
 }
 
-// Memory that is short, or soon may be, is looked at ten times a second; an idle broker with much of it once.
-func TestMemoryIsLookedAt(t *testing.T) {
-	for _, c := range []struct {
-		used, mark int64
-		want       uint64
-	}{
-		{10 << 20, 0, 10},         // no mark
-		{80 << 20, 14 << 30, 10},  // of a machine of 24 GiB
-		{12 << 30, 14 << 30, 18},  // half a second of a fast network
-		{13 << 30, 14 << 30, 37},  // a quarter
-		{80 << 20, 300 << 20, 99}, // of a container of 512 MiB
-		{2 << 20, 1 << 20, 99},    // short
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			var used atomic.Int64
-			b := newBroker(t, broker.Options{Limits: broker.Limits{Memory: c.mark}, MemoryInUse: used.Load})
-			used.Store(c.used)
-			time.Sleep(time.Second + time.Millisecond)
-			before := b.Pulse()
-			time.Sleep(10 * time.Second)
-			synctest.Wait()
-			if got := b.Pulse() - before; got < c.want || got > c.want+1 {
-				t.Errorf("%d of %d bytes in use: %d looks in ten seconds, want %d", c.used, c.mark, got, c.want)
-			}
-		})
-	}
-}
-
 // sampled is after at least one look at memory.
 const sampled = time.Second
 
