@@ -51,10 +51,19 @@ type listener struct {
 	gaps  int       // of them, those that were not the next
 	ended time.Time // when the ERROR came
 	said  string    // and its message and body
+
+	early int           // after so many
+	has   chan struct{} // is closed; or when listen ends
 }
 
 // listen reads until the session ends, or the message "end" has come.
 func (l *listener) listen() {
+	has := sync.OnceFunc(func() {
+		if l.has != nil {
+			close(l.has)
+		}
+	})
+	defer has()
 	for {
 		f, err := l.c.next()
 		switch {
@@ -69,7 +78,9 @@ func (l *listener) listen() {
 			if n, err := strconv.Atoi(string(f.Body)); err != nil || n != l.got {
 				l.gaps++
 			}
-			l.got++
+			if l.got++; l.got == l.early {
+				has()
+			}
 		}
 	}
 }
@@ -103,7 +114,7 @@ func TestReloadWithAThousandSessions(t *testing.T) {
 	all := make([]*listener, sessions)
 	var work sync.WaitGroup
 	for i := range all {
-		l := &listener{user: "stayer"}
+		l := &listener{user: "stayer", early: 20, has: make(chan struct{})}
 		switch {
 		case i%10 == 0:
 			l.user = "goner"
@@ -133,6 +144,9 @@ func TestReloadWithAThousandSessions(t *testing.T) {
 	feed(10)
 	b.Says(`level=ERROR msg="configuration not reloaded, nothing has changed" err="` + filepath.Join(dir, "gudok.yaml"))
 	b.Says(`rules[0].send[0]: \"/topic/**.x\" has \"**\" before its end`)
+	for _, l := range all { // a receipt does not say that a message has been read
+		<-l.has
+	}
 	begin := time.Now()
 	rewrite(t, b, dir, func(c map[string]any) {
 		c["rules"], c["users"] = rules(true), users[:len(users)-1]
