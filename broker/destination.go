@@ -117,6 +117,9 @@ func parseDestination(name string, pattern bool) (k kind, rest string, wild bool
 			quote(name), len(name), maxDestination)
 	}
 	rest = name[len(prefix):]
+	if k != kindUser && simple(rest) {
+		return k, rest, false, nil
+	}
 	for _, r := range rest {
 		if r == utf8.RuneError || unicode.IsControl(r) || r != ' ' && unicode.IsSpace(r) {
 			return 0, "", false, because(reasonDestination, "destination %s contains the character %q", quote(name), r)
@@ -163,6 +166,31 @@ func parseDestination(name string, pattern bool) (k kind, rest string, wild bool
 		return 0, "", false, because(reasonDestination, "destination %s has more than %d segments", quote(name), maxSegments)
 	}
 	return k, rest, wild, nil
+}
+
+// letter tells the bytes that mean nothing to parseDestination, wherever they stand.
+var letter = func() (is [256]bool) {
+	for c := '!'; c <= '~'; c++ {
+		is[c] = !strings.ContainsRune("./*#>", c)
+	}
+	return is
+}()
+
+// simple tells of most names, quickly, that they are right and no patterns.
+func simple(rest string) bool {
+	segments, length := 1, 0
+	for i := range len(rest) {
+		switch c := rest[i]; {
+		case letter[c]:
+			length++
+		case (c == '.' || c == '/') && length > 0:
+			segments++
+			length = 0
+		default:
+			return false
+		}
+	}
+	return length > 0 && segments <= maxSegments
 }
 
 // nextSegment cuts the first segment off a name or pattern; '.' and '/' separate alike.

@@ -48,11 +48,17 @@ type idSource struct {
 	n      atomic.Uint64
 }
 
+// What room an id and a content-length take; longer ones cost a second allocation.
+const (
+	maxID     = 16 + 1 + 9
+	maxLength = 8
+)
+
 func newIDSource() *idSource { return &idSource{prefix: randomID(10) + "-"} }
 
 // append appends the next id to dst.
 func (s *idSource) append(dst []byte) []byte {
-	return strconv.AppendUint(append(dst, s.prefix...), s.n.Add(1), 36)
+	return strconv.AppendUint(append(dst, s.prefix...), s.n.Add(1), 32)
 }
 
 // randomID is n random bytes as lower-case letters and digits.
@@ -84,16 +90,22 @@ func dropOnSend(name []byte) bool {
 // frame that will carry it, encoded once, in the escaping of STOMP 1.2: the server's headers,
 // the sender's in their order, content-length, the blank line, the body, NUL.
 func (b *Broker) newMessage(destination string, f *stompframe.Frame, replyTo string) *store.Message {
-	size := len(destination) + len(f.Body) + 96
+	size := len("destination:\nmessage-id:\ncontent-length:\n\n\x00") + len(destination) + maxID + maxLength
 	plain := stompframe.Plain(f.Header)
 	for _, h := range f.Header {
-		size += len(h.Name) + len(h.Value) + 2
+		if !dropOnSend(h.Name) {
+			size += len(h.Name) + len(h.Value) + 2
+		}
 	}
 	if !plain {
 		size *= 2
 	}
-	d := make([]byte, 0, size+len(replyTo))
-	d = stompframe.AppendHeader(d, stompframe.V12, frame.Destination, destination)
+	d := make([]byte, 0, size+len(f.Body)+len(replyTo))
+	if own, _ := f.Header.Get(frame.Destination); plain && string(own) == destination {
+		d = append(append(append(d, frame.Destination+":"...), destination...), '\n')
+	} else {
+		d = stompframe.AppendHeader(d, stompframe.V12, frame.Destination, destination)
+	}
 	d = append(d, "message-id:"...)
 	from := len(d)
 	d = b.ids.append(d)
