@@ -11,7 +11,7 @@ import (
 
 // The garbage collector's default, to let the heap double, collects a small heap far too often for
 // a broker, and gives a large one, ten million queued messages say, far too much room. So the room
-// beyond what is live is at least smallRoom and at most largeRoom bytes, within the bounds of
+// beyond what is live is twice as much, but at least smallRoom and at most largeRoom bytes, within the bounds of
 // percent. GOGC switches this off, and GOMAXPROCS what is said of processors.
 const (
 	smallRoom  = 64 << 20
@@ -99,6 +99,6 @@ func (r *rush) over(live, allocated, cycles, free uint64) bool {
 
 // gcPercent is how much the heap may grow, in percent of what is live.
 func gcPercent(live uint64) int {
-	room := max(smallRoom, min(live, largeRoom))
+	room := max(smallRoom, min(2*live, largeRoom))
 	return int(min(max(room*100/max(live, 1), leastRoom), mostRoom)) // #nosec G115 -- it is mostRoom at most
 }
