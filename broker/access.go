@@ -107,7 +107,7 @@ func (a *access) checkDots(p *Principal) *ending {
 
 // permitted notes what the subscription was permitted for, to be decided again after a reload.
 func (sub *subscription) permitted(p permit) {
-	sub.name, sub.pattern, sub.by = p.name, p.wild, p.by
+	sub.named, sub.pattern, sub.by = p.name, p.wild, p.by
 	sub.screen(p.filter)
 }
 
@@ -152,7 +152,7 @@ func (s *session) reviewed(sub *subscription) *ending {
 	if now == sub.by {
 		return nil
 	}
-	filter, ok := now.may(OpSubscribe, sub.name, sub.pattern)
+	filter, ok := now.may(OpSubscribe, sub.name(), sub.pattern)
 	if !ok {
 		return because(reasonForbidden, "SUBSCRIBE to %s is not permitted any more", quote(sub.destination))
 	}

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bytes"
 	"sync"
 
 	"github.com/gudokmq/gudok/stompframe"
@@ -16,9 +15,15 @@ type burst struct {
 	size   int64             // what it counts in an outbox
 	shared bool              // it pays to encode it once for several receivers
 
-	mu     sync.Mutex // guards what follows
+	mu   sync.Mutex // guards what follows
+	made *encoded   // once somebody has asked
+}
+
+// encoded is what was made of a burst for all receivers.
+type encoded struct {
 	forms  []form
-	packed []packing // of ms, once somebody has asked
+	first  [1]form   // forms, where it is no more
+	packed []packing // of ms, if some is
 }
 
 // packing is what was made of the end of a message; no bytes if it would be no smaller.
@@ -35,7 +40,7 @@ func (b *burst) pays(receivers int) bool {
 
 // form is a burst as frames for some of its receivers.
 type form struct {
-	prefix   []byte
+	sub      *subscription // one of them
 	version  stompframe.Version
 	envelope Envelope
 	bytes    []byte
@@ -67,7 +72,8 @@ func burstOf(sends []topicSend) *burst {
 // weight is what a message counts in an outbox.
 func weight(m *store.Message) int64 { return int64(len(m.Data)) + 64 }
 
-// frames is the burst encoded for sub, shared with others, or nil if it is not to be shared.
+// frames is the burst encoded for sub, shared with others, or nil if it is not to be shared. Only the
+// flusher of sub's session calls it.
 func (b *burst) frames(sub *subscription) []byte {
 	if !b.shared || sub.mode != ackAuto {
 		return nil
@@ -76,28 +82,39 @@ func (b *burst) frames(sub *subscription) []byte {
 	envelope := s.conn.Envelope()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i := range b.forms {
-		f := &b.forms[i]
-		if f.envelope == envelope && f.version == s.version && bytes.Equal(f.prefix, sub.prefix) {
+	made := b.encoded()
+	for i := range made.forms {
+		f := &made.forms[i]
+		if f.envelope == envelope && f.version == s.version && f.sub.alike(sub) {
 			return f.bytes
 		}
 	}
-	if len(b.forms) == maxForms {
+	if len(made.forms) == maxForms {
 		return nil
 	}
+	s.head = sub.appendHead(s.head[:0])
 	size := 0
 	for i, m := range b.ms {
-		size += len(sub.prefix) + len(m.Data) + 32 // enough for any envelope
+		size += len(s.head) + len(m.Data) + 32 // enough for any envelope
 		if packed := b.pack(s, i); packed != nil {
 			size -= len(m.Data) - len(packed)
 		}
 	}
 	dst := make([]byte, 0, size)
 	for i, m := range b.ms {
-		dst = s.appendFrame(dst, sub.prefix, tail(m, s.version), b.pack(s, i), m)
+		dst = s.appendFrame(dst, s.head, tail(m, s.version), b.pack(s, i), m)
 	}
-	b.forms = append(b.forms, form{sub.prefix, s.version, envelope, dst})
+	made.forms = append(made.forms, form{sub, s.version, envelope, dst})
 	return dst
+}
+
+// encoded is what has been made so far. b.mu is held.
+func (b *burst) encoded() *encoded {
+	if b.made == nil {
+		b.made = new(encoded)
+		b.made.forms = b.made.first[:0]
+	}
+	return b.made
 }
 
 // packedFor is pack where b.mu is not held.
@@ -117,10 +134,11 @@ func (b *burst) pack(s *session, i int) []byte {
 	if p == nil {
 		return nil
 	}
-	if b.packed == nil {
-		b.packed = make([]packing, len(b.ms))
+	made := b.encoded()
+	if made.packed == nil {
+		made.packed = make([]packing, len(b.ms))
 	}
-	z := &b.packed[i]
+	z := &made.packed[i]
 	if !z.done {
 		z.done, z.bytes = true, p.Pack(b.ms[i].Data)
 	}

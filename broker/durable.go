@@ -340,7 +340,7 @@ type way struct {
 }
 
 func newSeat(topic string, wild bool, queue string) *subscription {
-	return &subscription{destination: topic, route: topic, wild: wild, durable: queue, way: new(way)}
+	return &subscription{destination: topic, wild: wild, way: new(way), special: &special{named: topic, routed: topic, durable: queue}}
 }
 
 // enter counts one more for the seat; false if that has left its audience.

@@ -2,7 +2,9 @@ package broker
 
 import (
 	"net"
+	"reflect"
 	"time"
+	"unsafe"
 
 	"github.com/gudokmq/gudok/stompframe"
 )
@@ -92,11 +94,11 @@ func (b *Broker) Route(user string, op Op, destination string, durable bool) (as
 		}
 		return p.name, t.queue
 	}
-	sub := &subscription{s: s, destination: destination}
+	sub := newSubscription(s, destination)
 	if bad := s.routeSubscription(sub, &f); bad != nil {
-		return sub.name, bad.Text
+		return sub.name(), bad.Text
 	}
-	return sub.name, sub.route
+	return sub.name(), sub.route()
 }
 
 // Reply makes a reply address.
@@ -144,5 +146,43 @@ func (b *Broker) Names() int { return b.names.Count() }
 func Matches(pattern, name string) bool {
 	t := newTopics()
 	t.subscribe(pattern, true, new(subscription))
-	return len(t.audiences(name, nil)) > 0
+	var l listeners
+	t.listen(name, &l)
+	return len(l.lists) > 0
+}
+
+// Ordinary tells that nobody has written to what all ordinary subscriptions share.
+func Ordinary() bool { return reflect.ValueOf(&ordinary).Elem().IsZero() }
+
+// Sizes are those of a subscription and of an audience, in bytes.
+func Sizes() (ofSubscription, ofAudience uintptr) {
+	return unsafe.Sizeof(subscription{}), unsafe.Sizeof(audience{})
+}
+
+// Index is the table of topics' names, with the members of each counted.
+type Index struct{ x index }
+
+// NewIndex makes an empty one.
+func NewIndex() *Index { return &Index{newIndex()} }
+
+// Make finds or enters a name.
+func (x *Index) Make(name string) { x.x.make(name).gone++ }
+
+// Remove takes a name out.
+func (x *Index) Remove(name string) { x.x.remove(name) }
+
+// Made is how often a name has been made since it was last removed.
+func (x *Index) Made(name string) int {
+	if a := x.x.get(name); a != nil {
+		return int(a.gone)
+	}
+	return 0
+}
+
+// Len is how many names there are, and how many slots.
+func (x *Index) Len() (names, slots int) {
+	for i := range x.x.parts {
+		slots += len(x.x.parts[i].slots)
+	}
+	return x.x.n, slots
 }

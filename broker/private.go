@@ -17,8 +17,8 @@ const privatePrefix = "/private/"
 
 // routePrivate makes sub the consumer of a private queue of the topic it is routed to.
 func (s *session) routePrivate(sub *subscription) {
-	sub.topic = sub.route
-	sub.route = privatePrefix + s.id + "/" + strconv.FormatUint(sub.number, 10)
+	sub.topic = sub.routed
+	sub.routed = privatePrefix + s.id + "/" + strconv.FormatUint(sub.number, 10)
 	sub.queued = true
 }
 
@@ -26,7 +26,7 @@ func (s *session) routePrivate(sub *subscription) {
 // outbox: a subscriber that lets more wait is too slow, and the publisher never waits for it.
 func (sub *subscription) enqueue(m *store.Message) {
 	c := *m
-	c.Queue, c.NotBefore = sub.route, 0
+	c.Queue, c.NotBefore = sub.routed, 0
 	engine, limit, size := sub.s.b.private, sub.s.out.limit, int64(c.Size())
 	if n := sub.fresh.Add(size); n > limit {
 		// Look closer: some may have expired, which nobody tells us.

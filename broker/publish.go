@@ -15,7 +15,8 @@ import (
 // and get it from the reader itself, which wakes nobody.
 
 const (
-	gatherTime = time.Millisecond // a message is not held back for longer, even by the handling of the next
+	gatherTime = time.Millisecond // a message is not held back for longer, but for the handling of the next few:
+	clockTurn  = 8                // the clock is looked at for one in so many
 	maxGather  = 1024             // messages,
 	maxShort   = 128 << 10        // bytes, of short ones: to many topics, each subscriber gets few of them in one write
 	maxClaims  = 256              // outboxes written to by turns
@@ -31,13 +32,17 @@ type gathered struct {
 
 	// Of settle.
 	runs      []run
-	audiences []*audience
+	listeners listeners
 }
 
-// run is messages to one topic that are delivered together, to gathered.audiences[from:to].
+// run is messages to one topic that are delivered together, to gathered.listeners.lists[from:to].
 type run struct {
 	sends    []topicSend
 	from, to int
+
+	// Of topics.look.
+	hash  uint64
+	first slot
 }
 
 type topicSend struct {
@@ -50,16 +55,16 @@ var gatherings = sync.Pool{New: func() any { return new(gathered) }}
 
 // gather takes a message for a topic.
 func (s *session) gather(topic string, m *store.Message, r *receipt) {
-	now := time.Now()
 	g := s.gathered
 	if g == nil {
 		g = gatherings.Get().(*gathered)
-		g.since = now
+		g.since = time.Now()
 		s.gathered = g
 	}
 	g.sends = append(g.sends, topicSend{topic, m, r})
 	g.bytes += weight(m)
-	if g.bytes >= batchBytes && (g.bytes >= maxShort || len(g.sends) < maxGather/8) || len(g.sends) == maxGather || now.Sub(g.since) > gatherTime {
+	n := len(g.sends)
+	if g.bytes >= batchBytes && (g.bytes >= maxShort || n < maxGather/8) || n == maxGather || n%clockTurn == 0 && time.Since(g.since) > gatherTime {
 		s.settle()
 	}
 }
@@ -90,10 +95,12 @@ func (s *session) settle() {
 	}
 	for rest := g.runs; len(rest) > 0; {
 		runs := rest[:min(len(rest), maxRuns)]
-		g.audiences = s.b.topics.look(runs, g.audiences[:0])
-		for _, r := range runs {
-			s.deliver(r.sends, g.audiences[r.from:r.to], &g.claims)
+		s.b.topics.look(runs, &g.listeners)
+		for i := range runs {
+			r := &runs[i]
+			s.deliver(r.sends, g.listeners.lists[r.from:r.to], &g.claims)
 		}
+		g.listeners.clear()
 		rest = rest[len(runs):]
 	}
 }
@@ -107,14 +114,14 @@ func (g *gathered) done() {
 	clear(g.sends)
 	g.sends, g.bytes = g.sends[:0], 0
 	clear(g.runs)
-	clear(g.audiences[:cap(g.audiences)])
-	g.runs, g.audiences = g.runs[:0], g.audiences[:0]
+	g.runs = g.runs[:0]
+	g.listeners.clear()
 	gatherings.Put(g)
 }
 
 // deliver gives messages to their topic, which is one for all of them. Those who listen get them at
 // once; a receipt waits for those who are to get its message later.
-func (s *session) deliver(sends []topicSend, to []*audience, c *claims) {
+func (s *session) deliver(sends []topicSend, to [][]*subscription, c *claims) {
 	queues := s.b.topics.serve(to, sends[0].topic, burstOf(sends), s, c)
 	if queues == nil {
 		for i := range sends {

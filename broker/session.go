@@ -403,7 +403,7 @@ func (s *session) leave(sub *subscription) {
 		sub.queue.remove(sub)
 		return
 	}
-	s.b.topics.unsubscribe(sub.route, sub.wild, sub)
+	s.b.topics.unsubscribe(sub.route(), sub.wild, sub)
 }
 
 // hasRoom reports whether a queue may hand this session another message.

@@ -23,7 +23,7 @@ func (s *session) handleSubscribe(f *stompframe.Frame) *ending {
 	if !ok {
 		return because(reasonMissingHeader, "SUBSCRIBE needs a destination")
 	}
-	sub := &subscription{s: s, destination: string(destination)}
+	sub := newSubscription(s, string(destination))
 	for _, step := range []func(*subscription, *stompframe.Frame) *ending{
 		s.nameSubscription, readAckMode, s.readPrefetch, refuseUnsupported, s.routeSubscription,
 	} {
@@ -58,6 +58,7 @@ func (s *session) start(sub *subscription, receiptID string) *ending {
 	if sub.queued {
 		return s.consume(sub, receiptID)
 	}
+	sub.slim()
 	if bad := s.enrol(sub); bad != nil {
 		return bad
 	}
@@ -65,7 +66,7 @@ func (s *session) start(sub *subscription, receiptID string) *ending {
 		s.out.putHeld(receiptFrame(s.version, receiptID))
 		defer s.out.release()
 	}
-	s.b.topics.subscribe(sub.route, sub.wild, sub)
+	s.b.topics.subscribe(sub.route(), sub.wild, sub)
 	return nil
 }
 
@@ -75,11 +76,9 @@ func (s *session) nameSubscription(sub *subscription, f *stompframe.Frame) *endi
 	id, ok := f.Header.Get(frame.Id)
 	switch {
 	case ok:
-		sub.id = string(id)
-		sub.prefix = stompframe.AppendHeaderBytes(append(sub.room[:0], frame.MESSAGE+"\n"...), s.version, []byte(frame.Subscription), id)
+		sub.called(string(id))
 	case s.version == stompframe.V10:
-		sub.id = sub.destination
-		sub.prefix = append(sub.room[:0], frame.MESSAGE+"\n"...)
+		sub.id, sub.anonymous = sub.destination, true
 	default:
 		return because(reasonMissingHeader, "SUBSCRIBE needs an id in STOMP %s", s.version)
 	}
@@ -163,7 +162,7 @@ func (s *session) routeSubscription(sub *subscription, f *stompframe.Frame) *end
 		return bad
 	}
 	sub.permitted(p)
-	sub.route, sub.wild = p.name, p.wild
+	sub.routed, sub.wild = p.name, p.wild
 	switch p.kind {
 	case kindTopic:
 		if name := durableName(f, sub.id); name != "" {
@@ -177,7 +176,7 @@ func (s *session) routeSubscription(sub *subscription, f *stompframe.Frame) *end
 		if bad != nil {
 			return bad
 		}
-		sub.route, sub.queued, sub.temp = t.queue, true, true
+		sub.routed, sub.queued, sub.temp = t.queue, true, true
 		s.dropImplicit(sub.destination)
 	}
 	return nil
@@ -192,14 +191,14 @@ func (s *session) routeDurable(sub *subscription, p permit, name string) *ending
 	if bad := s.b.bind(queue, s.owner(), p, s.limits.Subscriptions); bad != nil {
 		return bad
 	}
-	sub.route, sub.queued, sub.durable, sub.wild = queue, true, queue, false
+	sub.routed, sub.queued, sub.durable, sub.wild = queue, true, queue, false
 	return nil
 }
 
 // consume joins the queue of a subscription. It has no room for a message until its RECEIPT is
 // on its way.
 func (s *session) consume(sub *subscription, receiptID string) *ending {
-	sub.ephemeral = sub.ephemeral && s.b.engine.Stat(sub.route).Messages() == 0
+	sub.ephemeral = sub.ephemeral && s.b.engine.Stat(sub.routed).Messages() == 0
 	if bad := s.enrol(sub); bad != nil {
 		s.b.durables.leave(sub.durable)
 		return bad

@@ -4,7 +4,10 @@ import (
 	"sort"
 	"strconv"
 	"sync/atomic"
+	"unsafe"
 
+	"github.com/go-stomp/stomp/v3/frame"
+	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
 	"github.com/gudokmq/gudok/store/mutant"
 )
@@ -18,39 +21,46 @@ const (
 	ackIndividual
 )
 
-// subscription is one SUBSCRIBE of a session.
+// subscription is one SUBSCRIBE of a session. There may be a million: it is two cache lines, of which a message of
+// a topic looks at the first. All is static but what says who writes it.
 type subscription struct {
-	// What each message of a topic looks at: a cache line, and the next. All is static but what says who writes it.
-	s       *session
-	way     *way                   // of a seat: the subscription is the place of a durable one at its topic
-	filter  atomic.Pointer[Filter] // keeps from a wildcard subscription what its session may not get; mostly nil. A reload replaces it
-	sent    uint64                 // topic messages; owned by the session's flusher
-	gone    atomic.Bool            // deliver nothing any more; written by who unsubscribes
-	mode    ackMode
-	noLocal bool
-	queued  bool     // route is a queue: that of the destination, or a private one
-	prefix  []byte   // MESSAGE and the subscription header, escaped for this session's version
-	room    [40]byte // for prefix
+	s         *session
+	way       *way                   // of a seat: the subscription is the place of a durable one at its topic
+	filter    atomic.Pointer[Filter] // keeps from a wildcard subscription what its session may not get; mostly nil. A reload replaces it
+	sent      uint64                 // topic messages, where they are numbered; owned by the session's flusher
+	gone      atomic.Bool            // deliver nothing any more; written by who unsubscribes
+	mode      ackMode
+	noLocal   bool
+	queued    bool // route is a queue: that of the destination, or a private one
+	pattern   bool // name is a pattern
+	wild      bool // route is a pattern
+	anonymous bool // its MESSAGEs have no subscription header: in 1.0 without an id
+	short     uint8
+	room      [20]byte // its first short bytes are the id as it is written, unless short is tooLong
 
-	// Static.
-	id          string // as the client named it; in 1.0 without an id, the destination
-	destination string // as the client wrote it
-	name        string // as it is permitted: what is decided on again after a reload
-	pattern     bool   // name is a pattern
-	route       string // what is routed: a topic's name or pattern, or a queue's name
-	wild        bool   // route is a pattern
-	temp        bool   // route is a temporary queue
-	durable     string // the queue of a durable subscription; alone it is that queue's seat at its topic
-	implicit    bool   // made by a reply-to, not by a SUBSCRIBE
-	topic       string // what it listens to while route is its private queue (private.go), else empty
-	ephemeral   bool   // Spring's: about a user's destination
-	number      uint64 // counts the session's subscriptions; first part of an ack id
-	prefetch    int
-	asked       bool   // the client said the prefetch
-	queue       *queue // nil for topics
+	id          string   // as the client named it; in 1.0 without an id, the destination
+	destination string   // as the client wrote it
+	number      uint64   // counts the session's subscriptions; first part of an ack id
+	by          *granted // who permitted it; guarded by s.table
+	*special
+}
 
-	// Guarded by s.table.
-	by *granted // who permitted it
+// tooLong is subscription.short where the id, as it is written, has no room there.
+const tooLong = 255
+
+// special is what few subscriptions to topics have. All is static but what says who writes it.
+type special struct {
+	named     string // see name
+	routed    string // see route
+	escaped   string // the id as it is written, if that is neither id nor has room in the subscription
+	temp      bool   // route is a temporary queue
+	implicit  bool   // made by a reply-to, not by a SUBSCRIBE
+	ephemeral bool   // Spring's: about a user's destination
+	asked     bool   // the client said the prefetch
+	durable   string // the queue of a durable subscription; alone it is that queue's seat at its topic
+	topic     string // what it listens to while route is its private queue (private.go), else empty
+	prefetch  int
+	queue     *queue // nil for topics
 
 	// fresh: bytes published into its private queue and not handed to it yet.
 	fresh atomic.Int64
@@ -61,6 +71,81 @@ type subscription struct {
 	seq     uint64
 	unacked []held // in the order of seq; settled ones are nil until they are cut off
 	settled int    // nils in unacked
+}
+
+// ordinary is what is special about most subscriptions to topics. Nobody writes to it.
+var ordinary special
+
+func newSubscription(s *session, destination string) *subscription {
+	return &subscription{s: s, destination: destination, special: new(special)}
+}
+
+// slim forgets what is special about a subscription that has nothing of the kind, before anything can reach it.
+func (sub *subscription) slim() {
+	if sub.queued || sub.escaped != "" || sub.named != sub.destination || sub.routed != sub.destination {
+		return
+	}
+	sub.destination = sub.s.b.topics.spelling(sub.destination)
+	sub.special = &ordinary
+}
+
+// name is the destination as it is permitted: what is decided on again after a reload.
+func (sub *subscription) name() string {
+	if sub.special == &ordinary {
+		return sub.destination
+	}
+	return sub.named
+}
+
+// route is what is routed: a topic's name or pattern, or a queue's name.
+func (sub *subscription) route() string {
+	if sub.special == &ordinary {
+		return sub.destination
+	}
+	return sub.routed
+}
+
+// called notes what the client calls the subscription, as it is to be written in its MESSAGE frames.
+func (sub *subscription) called(id string) {
+	written := stompframe.AppendEscaped(sub.room[:0], sub.s.version, []byte(id))
+	switch {
+	case len(written) <= len(sub.room):
+		sub.short = uint8(len(written)) // #nosec G115 -- at most len(sub.room)
+		if string(written) == id {      // one place for both
+			id = unsafe.String(&sub.room[0], len(written)) // #nosec G103 -- it is not written again
+		}
+	case string(written) == id:
+		sub.short = tooLong
+	default:
+		sub.short, sub.escaped = tooLong, string(written)
+	}
+	sub.id = id
+}
+
+// written is the id as it is written in MESSAGE frames.
+func (sub *subscription) written() string {
+	switch {
+	case sub.short != tooLong:
+		return unsafe.String(&sub.room[0], int(sub.short)) // #nosec G103 -- it is not written again
+	case sub.escaped != "":
+		return sub.escaped
+	}
+	return sub.id
+}
+
+// appendHead appends how its MESSAGE frames begin.
+func (sub *subscription) appendHead(dst []byte) []byte {
+	dst = append(dst, frame.MESSAGE+"\n"...)
+	if sub.anonymous {
+		return dst
+	}
+	dst = append(dst, frame.Subscription+":"...)
+	return append(append(dst, sub.written()...), '\n')
+}
+
+// alike tells whether the MESSAGE frames of both begin alike, in one version.
+func (sub *subscription) alike(other *subscription) bool {
+	return sub == other || sub.anonymous == other.anonymous && sub.written() == other.written()
 }
 
 // key is where the session's table has it.

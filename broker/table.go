@@ -58,7 +58,7 @@ func (b *Broker) join(sub *subscription) error {
 // find it a consumer. A queue that is ending is waited for, and nil returned.
 func (b *Broker) enter(sub *subscription) (q *queue, made bool, err error) {
 	b.mu.Lock()
-	q = b.queues[sub.route]
+	q = b.queues[sub.routed]
 	if q == nil {
 		if b.closing {
 			b.mu.Unlock()
@@ -84,7 +84,7 @@ func (b *Broker) enter(sub *subscription) (q *queue, made bool, err error) {
 }
 
 func (b *Broker) newQueue(sub *subscription) *queue {
-	q := &queue{b: b, name: sub.route, engine: b.engine, ready: make(chan struct{}), ended: make(chan struct{})}
+	q := &queue{b: b, name: sub.routed, engine: b.engine, ready: make(chan struct{}), ended: make(chan struct{})}
 	switch {
 	case sub.topic != "":
 		q.engine, q.ephemeral = b.private, true

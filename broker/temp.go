@@ -3,7 +3,6 @@ package broker
 import (
 	"strings"
 
-	"github.com/go-stomp/stomp/v3/frame"
 	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store/mutant"
 )
@@ -58,16 +57,17 @@ func (s *session) replyTo(f *stompframe.Frame) (string, *ending) {
 		s.b.replies.Store(t.token, t.queue)
 	}
 	for _, sub := range s.subscriptions {
-		if sub.route == t.queue {
+		if sub.routed == t.queue {
 			return replyPrefix + t.token, nil
 		}
 	}
 	if s.subscriptions[v] != nil {
 		return replyPrefix + t.token, nil // a subscription of that name is there; replies wait for one of their own
 	}
-	sub := &subscription{s: s, id: v, destination: v, route: t.queue, prefetch: autoPrefetch, queued: true, temp: true, implicit: true}
+	sub := newSubscription(s, v)
+	sub.called(v)
+	sub.routed, sub.prefetch, sub.queued, sub.temp, sub.implicit = t.queue, autoPrefetch, true, true, true
 	sub.permitted(p)
-	sub.prefix = stompframe.AppendHeader(append(sub.room[:0], frame.MESSAGE+"\n"...), s.version, frame.Subscription, v)
 	s.numbers++
 	sub.number = s.numbers
 	return replyPrefix + t.token, s.consume(sub, "")

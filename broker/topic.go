@@ -1,88 +1,108 @@
 package broker
 
-import (
-	"sync"
-	"sync/atomic"
-)
+import "sync"
 
 // topics routes topic messages. A name that somebody subscribes to, or a pattern, has an
 // audience; publishing finds the audience of the name and those of the patterns that match it.
 type topics struct {
 	mu       sync.RWMutex // guards what follows; never held while delivering
-	exact    map[string]*audience
+	exact    index
 	patterns node
 	wild     int // number of patterns with an audience
 }
 
-// audience is the subscriptions of one name or pattern. Publishers walk a snapshot without a
-// lock; changes are made under topics.mu.
+// audience is the subscriptions of one name or pattern; topics.mu guards it. There may be a million: it is two cache
+// lines, of which five members and less need one. Few members are copied by who publishes; the slice of many is
+// shared with publishers.
 type audience struct {
-	snapshot atomic.Pointer[members]
-	gone     int // members of the snapshot that have left; guarded by topics.mu
+	name string // of the topic; empty for a pattern
+	n    int32  // members in few; tooMany: they are in many
+	gone int32  // members of many that have left
+	few  [10]*subscription
+	many []*subscription // never changed but beyond its end
 }
 
-// members is a snapshot of an audience. That of few is in one place: where messages go to one of many
-// topics, what is looked at is in no cache.
-type members struct {
-	subs []*subscription
-	few  [5]*subscription
+const tooMany = -1
+
+// listeners are who is to get what is published, audience by audience.
+type listeners struct {
+	lists [][]*subscription
+	few   []*subscription // holds the lists of small audiences
 }
 
-// node is one segment of the patterns' tree.
-type node struct {
-	children map[string]*node // by literal segment
-	star     *node            // "*": any one segment
-	here     *audience        // patterns that end here
-	rest     *audience        // "#", ">", "**": patterns that take any number from here
+// add appends the members of a as they are now. It is good until the next clear. topics.mu is held.
+func (l *listeners) add(a *audience) {
+	if a.n == tooMany {
+		l.lists = append(l.lists, a.many)
+		return
+	}
+	from := len(l.few)
+	l.few = append(l.few, a.few[:a.n]...)
+	l.lists = append(l.lists, l.few[from:len(l.few):len(l.few)])
 }
 
-// list is who was a member just now.
-func (a *audience) list() []*subscription { return a.snapshot.Load().subs }
+// clear forgets them all.
+func (l *listeners) clear() {
+	clear(l.lists)
+	clear(l.few)
+	l.lists, l.few = l.lists[:0], l.few[:0]
+}
 
-// add appends a member. The backing array of many is shared by the snapshots that grew from one another:
-// each reads only its own length.
+// add appends a member.
 func (a *audience) add(s *subscription) {
-	var subs []*subscription
-	if m := a.snapshot.Load(); m != nil {
-		subs = m.subs
+	switch {
+	case a.n == tooMany:
+	case int(a.n) < len(a.few):
+		a.few[a.n] = s
+		a.n++
+		return
+	default:
+		a.many = append(make([]*subscription, 0, 4*len(a.few)), a.few[:]...)
+		a.few, a.n = [len(a.few)]*subscription{}, tooMany
 	}
-	m := new(members)
-	if len(subs) < len(m.few) {
-		subs = append(m.few[:0], subs...)
-	}
-	m.subs = append(subs, s)
-	a.snapshot.Store(m)
+	// Publishers have slices of the same memory: each reads only its own length.
+	a.many = append(a.many, s)
 }
 
-// leave takes note that a member has gone, and makes a new snapshot once a quarter has, so that
-// leaving costs the same however large the audience. It reports whether nobody is left.
-func (a *audience) leave() bool {
+// leave takes s out, which is gone. Of many it takes note, and makes a new list once a quarter has gone, so
+// that leaving costs the same however large the audience. It reports whether nobody is left.
+func (a *audience) leave(s *subscription) bool {
+	if a.n != tooMany {
+		left := a.few[:0]
+		for _, m := range a.few[:a.n] {
+			if m != s {
+				left = append(left, m)
+			}
+		}
+		clear(a.few[len(left):])
+		a.n = int32(len(left)) // #nosec G115 -- at most len(few)
+		return a.n == 0
+	}
 	a.gone++
-	subs := a.list()
-	n := len(subs)
-	if a.gone == n {
+	n, gone := len(a.many), int(a.gone)
+	if gone == n {
 		return true
 	}
-	if a.gone*4 < n && n > 64 {
+	if gone*4 < n && n > 64 {
 		return false
 	}
-	m := new(members)
-	left := m.few[:0]
-	if n-a.gone > len(m.few) {
-		left = make([]*subscription, 0, n-a.gone+4)
+	left := a.few[:0]
+	if n-gone > len(a.few) {
+		left = make([]*subscription, 0, n-gone+4)
 	}
-	for _, s := range subs {
-		if !s.gone.Load() {
-			left = append(left, s)
+	for _, m := range a.many {
+		if !m.gone.Load() {
+			left = append(left, m)
 		}
 	}
-	a.gone = 0
-	m.subs = left
-	a.snapshot.Store(m)
+	a.many, a.gone = left, 0
+	if len(left) <= len(a.few) {
+		a.many, a.n = nil, int32(len(left)) // #nosec G115 -- at most len(few)
+	}
 	return false
 }
 
-func newTopics() *topics { return &topics{exact: make(map[string]*audience)} }
+func newTopics() *topics { return &topics{exact: newIndex()} }
 
 // subscribe makes s a member of the audience of name, which is a pattern if wild. From its
 // return on every message published is delivered to s.
@@ -90,12 +110,7 @@ func (t *topics) subscribe(name string, wild bool, s *subscription) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !wild {
-		a := t.exact[name]
-		if a == nil {
-			a = new(audience)
-			t.exact[name] = a
-		}
-		a.add(s)
+		t.exact.make(name).add(s)
 		return
 	}
 	slot := t.patterns.slot(topicRest(name), true)
@@ -114,66 +129,107 @@ func (t *topics) unsubscribe(name string, wild bool, s *subscription) {
 		return
 	}
 	if !wild {
-		if a := t.exact[name]; a != nil && a.leave() {
-			delete(t.exact, name)
+		if a := t.exact.get(name); a != nil && a.leave(s) {
+			t.exact.remove(name)
 		}
 		return
 	}
 	rest := topicRest(name)
-	if slot := t.patterns.slot(rest, false); slot != nil && *slot != nil && (*slot).leave() {
+	if slot := t.patterns.slot(rest, false); slot != nil && *slot != nil && (*slot).leave(s) {
 		*slot = nil
 		t.wild--
 		t.patterns.prune(rest)
 	}
 }
 
+// spelling is name, or where it has an audience already, that one's, so that many need memory for it once.
+func (t *topics) spelling(name string) string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if a := t.exact.get(name); a != nil {
+		return a.name
+	}
+	return name
+}
+
 // publish delivers a burst to all who are subscribed to name, and returns the durable subscriptions,
 // which the caller has to serve. from is the sender's session, or nil. The caller
 // flushes the claims that it gets; without c, goroutines do.
 func (t *topics) publish(name string, b *burst, from *session, c *claims) (durable seats) {
-	var few [8]*audience
-	t.mu.RLock()
-	all := t.audiences(name, few[:0])
-	t.mu.RUnlock()
-	return t.serve(all, name, b, from, c)
+	var l listeners
+	t.listen(name, &l)
+	return t.serve(l.lists, name, b, from, c)
 }
 
-// look finds the audiences of what was sent to several topics. What it reads is read again at once, when messages
-// are delivered; here one cache miss need not be over for the next to begin.
-func (t *topics) look(runs []run, all []*audience) []*audience {
+// listen finds who listens to name.
+func (t *topics) listen(name string, l *listeners) {
 	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if a := t.exact.get(name); a != nil {
+		l.add(a)
+	}
+	t.match(name, l)
+}
+
+// look finds who listens to each of several topics. What it reads is in no cache where topics are many, so it takes each step
+// for all of them, one behind the other: one cache miss need not be over for the next to begin. The last reads
+// what is read again at once, when messages are delivered.
+func (t *topics) look(runs []run, l *listeners) {
+	t.mu.RLock()
+	x := &t.exact
+	for i := range runs {
+		runs[i].hash = x.hash(runs[i].sends[0].topic)
+	}
+	for i := range runs {
+		runs[i].first = x.at(runs[i].hash)
+	}
 	for i := range runs {
 		r := &runs[i]
-		r.from = len(all)
-		all = t.audiences(r.sends[0].topic, all)
-		r.to = len(all)
+		if r.first.a != nil && (r.first.hash != r.hash || len(r.first.a.name) != len(r.sends[0].topic)) {
+			r.first.a = x.find(r.hash, r.sends[0].topic)
+		}
+	}
+	for i := range runs {
+		r := &runs[i]
+		if last := len(r.sends[0].topic) - 1; r.first.a != nil && r.first.a.name[last] != r.sends[0].topic[last] {
+			r.first.a = x.find(r.hash, r.sends[0].topic)
+		}
+	}
+	for i := range runs {
+		r := &runs[i]
+		name := r.sends[0].topic
+		a := r.first.a
+		if a != nil && a.name != name {
+			a = x.find(r.hash, name)
+		}
+		r.from = len(l.lists)
+		if a != nil {
+			l.add(a)
+		}
+		t.match(name, l)
+		r.to = len(l.lists)
 	}
 	t.mu.RUnlock()
 	if len(runs) == 1 {
-		return all
+		return
 	}
-	for _, a := range all {
-		if subs := a.list(); len(subs) <= len(members{}.few) {
-			for _, s := range subs {
-				s.gone.Load()
-			}
-		}
+	for _, s := range l.few {
+		s.gone.Load()
 	}
-	return all
 }
 
-// serve is publish to those audiences.
-func (t *topics) serve(all []*audience, name string, b *burst, from *session, c *claims) (durable seats) {
+// serve is publish to those.
+func (t *topics) serve(to [][]*subscription, name string, b *burst, from *session, c *claims) (durable seats) {
 	receivers := 0
-	for _, a := range all {
-		receivers += len(a.list())
+	for _, subs := range to {
+		receivers += len(subs)
 	}
 	b.shared = b.pays(receivers)
 	if from != nil {
 		from.caused.Add(int64(receivers) * b.size)
 	}
-	for _, a := range all {
-		for _, s := range a.list() {
+	for _, subs := range to {
+		for _, s := range subs {
 			if s.way == nil {
 				s.deliverTopic(name, b, from, c)
 			} else if s.way.enter(s) {
@@ -186,12 +242,10 @@ func (t *topics) serve(all []*audience, name string, b *burst, from *session, c 
 
 // durable is what publish returns, without publishing.
 func (t *topics) durable(name string) (durable seats) {
-	var few [8]*audience
-	t.mu.RLock()
-	all := t.audiences(name, few[:0])
-	t.mu.RUnlock()
-	for _, a := range all {
-		for _, s := range a.list() {
+	var l listeners
+	t.listen(name, &l)
+	for _, subs := range l.lists {
+		for _, s := range subs {
 			if s.way != nil && s.way.enter(s) {
 				durable = append(durable, s)
 			}
@@ -200,22 +254,29 @@ func (t *topics) durable(name string) (durable seats) {
 	return durable
 }
 
-// audiences appends who gets what is sent to name. t.mu is held.
-func (t *topics) audiences(name string, all []*audience) []*audience {
-	if a := t.exact[name]; a != nil {
-		all = append(all, a)
+// match adds who subscribed to patterns that match name. t.mu is held.
+func (t *topics) match(name string, l *listeners) {
+	if t.wild == 0 {
+		return
 	}
-	if rest := topicRest(name); t.wild > 0 && rest != "" {
-		all = t.patterns.match(rest, true, all)
+	if rest := topicRest(name); rest != "" {
+		t.patterns.match(rest, true, l)
 	}
-	return all
 }
 
 // count tells how many names and patterns have an audience.
 func (t *topics) count() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return len(t.exact) + t.wild
+	return t.exact.n + t.wild
+}
+
+// node is one segment of the patterns' tree.
+type node struct {
+	children map[string]*node // by literal segment
+	star     *node            // "*": any one segment
+	here     *audience        // patterns that end here
+	rest     *audience        // "#", ">", "**": patterns that take any number from here
 }
 
 // topicRest cuts the prefix off a topic's name. Names outside /topic/ (user destinations) have
@@ -291,24 +352,23 @@ func (n *node) empty() bool {
 	return n.here == nil && n.rest == nil && n.star == nil && len(n.children) == 0
 }
 
-// match appends the audiences of the patterns that match a name. Cost: the nodes that can match,
+// match adds who subscribed to the patterns that match a name. Cost: the nodes that can match,
 // at most two per segment and branch; more tells that name still has segments.
-func (n *node) match(name string, more bool, to []*audience) []*audience {
+func (n *node) match(name string, more bool, l *listeners) {
 	if n.rest != nil {
-		to = append(to, n.rest)
+		l.add(n.rest)
 	}
 	if !more {
 		if n.here != nil {
-			to = append(to, n.here)
+			l.add(n.here)
 		}
-		return to
+		return
 	}
 	seg, rest, more := nextSegment(name)
 	if c := n.children[seg]; c != nil {
-		to = c.match(rest, more, to)
+		c.match(rest, more, l)
 	}
 	if n.star != nil {
-		to = n.star.match(rest, more, to)
+		n.star.match(rest, more, l)
 	}
-	return to
 }
