@@ -75,6 +75,7 @@ func (b *bench) parse(name string, args []string) ([]step, error) {
 		fs.IntVar(&f.Conns, "n", f.Conns, "connections, 10000 at most")
 		fs.DurationVar(&f.Beat, "heartbeat", f.Beat, "heart-beat both ways; 0: none")
 		fs.StringVar(&f.Destination, "destination", "", "first part of the topics (default a fresh name)")
+		fs.DurationVar(&f.Warmup, "warmup", 0, "comes first, not measured: to tidy up after connecting is not idling\n(default 6s, or -duration)")
 	case "connect":
 		f.Conns, f.Rate = 2000, 200
 		f.feed(fs)
@@ -192,6 +193,9 @@ func (f *benchFlags) finish(name string) error {
 		return fmt.Errorf("-compress is for STOMP over WebSocket")
 	}
 	f.Target, f.URL = t, load.Shown(f.url)
+	if f.Warmup == 0 && name == "idle" {
+		f.Warmup = min(f.Duration, tidying)
+	}
 	if f.Warmup == 0 && f.Count == 0 { // a count is measured from the first to the last
 		f.Warmup = min(f.Duration/10, time.Second)
 	}
@@ -258,11 +262,14 @@ func (f *benchFlags) with(change func(*load.Options)) load.Options {
 	return o
 }
 
+// tidying is what a broker may take to tidy up after thousands have connected.
+const tidying = 6 * time.Second
+
 // reach is the loads of a comparison with what the machine allows: about two minutes.
 func (f *benchFlags) reach() []step {
 	with := f.with
 	steps := []step{{load.Idle, with(func(o *load.Options) {
-		o.Subs, o.Pubs, o.Conns, o.Beat, o.Duration = 0, 0, 8000, 10*time.Second, 20*time.Second
+		o.Subs, o.Pubs, o.Conns, o.Beat, o.Duration, o.Warmup = 0, 0, 8000, 10*time.Second, 20*time.Second, tidying
 	})}}
 	for _, o := range []load.Options{
 		f.Options,

@@ -56,13 +56,15 @@ func Idle(ctx context.Context, o Options) (Report, error) {
 		}
 		return rep, err
 	}
+	l.hold(ctx, o, o.Warmup)
 	begun := l.sample(o.PID)
-	l.hold(ctx, o)
+	in, out := l.beatsIn.Load(), l.beatsOut
+	l.hold(ctx, o, o.Duration)
 	after := l.sample(o.PID)
 	after.gc = tell(o) // not before: a collection would change the memory that is measured
 	rep.Interrupted = ctx.Err() != nil
 	rep.Seconds = time.Duration(after.at - begun.at).Seconds()
-	rep.BeatsIn, rep.BeatsOut, rep.Dropped = l.beatsIn.Load(), l.beatsOut, l.dropped.Load()
+	rep.BeatsIn, rep.BeatsOut, rep.Dropped = l.beatsIn.Load()-in, l.beatsOut-out, l.dropped.Load()
 	if before.known && made.known && after.known {
 		kib := float64(after.broker.rssAnon-before.broker.rssAnon) / 1024 / float64(rep.Conns)
 		share := 100 * (after.broker.cpu - begun.broker.cpu).Seconds() / rep.Seconds
@@ -89,7 +91,8 @@ type idlers struct {
 	ending  atomic.Bool
 	readers sync.WaitGroup
 
-	beatsOut int64 // owned by hold
+	beatsOut int64 // owned by hold, with turn
+	turn     int64 // whose beat is next, counted on and on
 
 	mu     sync.Mutex
 	growth []Point // guarded by mu
@@ -140,15 +143,15 @@ func (l *idlers) read(c *conn) {
 	})
 }
 
-// hold keeps all connections alive for o.Duration: one goroutine goes round them, each within
-// three quarters of the heart-beat.
-func (l *idlers) hold(ctx context.Context, o Options) {
+// hold keeps all connections alive for so long: one goroutine goes round them, each time once in the interval of
+// the heart-beat, which is when stomp.js and Spring write theirs.
+func (l *idlers) hold(ctx context.Context, o Options, long time.Duration) {
 	const step = 20 * time.Millisecond
-	round, beat := o.Beat*3/4, o.speaks().beat()
+	round, beat := o.Beat, o.speaks().beat()
 	t := time.NewTicker(step)
 	defer t.Stop()
 	begin := time.Now()
-	for turn := int64(0); ctx.Err() == nil && time.Since(begin) < o.Duration; {
+	for first, turn := l.turn, int64(0); ctx.Err() == nil && time.Since(begin) < long; {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
@@ -160,7 +163,8 @@ func (l *idlers) hold(ctx context.Context, o Options) {
 		due := int64(float64(len(l.all)) * time.Since(begin).Seconds() / round.Seconds())
 		for ; turn < due; turn++ {
 			// A write to a dropped connection fails; its reader counts it.
-			if l.all[turn%int64(len(l.all))].send(beat) == nil {
+			l.turn = first + turn + 1
+			if l.all[(first+turn)%int64(len(l.all))].send(beat) == nil {
 				l.beatsOut++
 			}
 		}
