@@ -30,9 +30,12 @@ type Options struct {
 	HeartBeat HeartBeat
 	// Policies say how destinations behave; nil means the defaults.
 	Policies *Policies
-	// MemoryInUse tells what Limits.Memory is held against, in bytes, a few times a second; nil means
+	// MemoryInUse tells what Limits.Memory is held against, in bytes, a few times a second, or once while the broker
+	// rests; nil means
 	// what the Go runtime has from the system.
 	MemoryInUse func() int64
+	// OnRest is called whenever Resting has changed. It may be called from any goroutine and must not block.
+	OnRest func()
 	// Logger gets one line per session that ends badly, and what goes wrong in the store.
 	Logger *slog.Logger
 	// Version is what CONNECTED's server header says after "gudok/".
@@ -138,7 +141,7 @@ func New(o Options) (*Broker, error) {
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.cut, b.cutOff = context.WithCancel(context.Background())
-	b.pressure.init(o.MemoryInUse)
+	b.pressure.init(o.MemoryInUse, o.OnRest)
 	go b.sampler()
 	return b, nil
 }
@@ -347,8 +350,12 @@ func (b *Broker) Snapshot() Snapshot {
 	return s
 }
 
-// Pulse is a number that changes at least twice a second while the broker lives, from New to Shutdown:
-// so a watchdog knows.
+// Resting tells that for a while nothing has come but heart-beats. Whatever ends that is handled no later for it: what
+// is saved meanwhile is the program's to decide.
+func (b *Broker) Resting() bool { return b.pressure.resting.Load() }
+
+// Pulse is a number that changes at least twice a second while the broker lives and does not rest, from New to
+// Shutdown: so a watchdog knows.
 func (b *Broker) Pulse() uint64 { return b.pressure.samples.Load() }
 
 // MemoryShort tells that the broker refuses connections for want of memory.

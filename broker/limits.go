@@ -150,6 +150,7 @@ func (b *Broker) SetLimits(l Limits, h HeartBeat) error {
 		return fmt.Errorf("heart-beat: minimum %v is above maximum %v", h.Min, h.Max)
 	}
 	b.bounds.Store(now)
+	b.pressure.move()
 	if !mutant.Is(mutant.QueuesUncounted) {
 		b.names.Bound(now.limits.Queues)
 	}

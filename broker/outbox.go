@@ -165,6 +165,7 @@ func (o *outbox) push(it outItem) {
 		o.lent.Add(size)
 	}
 	o.line.push(it)
+	o.s.b.pressure.move()
 }
 
 // startable tells that there is something to write and no flusher. o.mu is held.

@@ -14,9 +14,13 @@ import (
 
 const (
 	sampleTime = 100 * time.Millisecond // how often memory is looked at
-	lookTime   = time.Second            // how often the outboxes are, though nobody asks
+	lookTime   = time.Second            // how often the outboxes are, though nobody asks, if something has been put into one
 	lookMost   = 5 * time.Second        // where there are so many sessions that it takes long
 	lookShare  = 1000                   // it takes one part of so many of the time, then
+
+	restTime  = 5 * time.Second // a broker in which nothing but heart-beats has happened for so long rests:
+	restStep  = time.Second     // memory is looked at so often then
+	restsMost = 20_000          // so many sessions' heart-beats are no rest
 
 	holdTime   = time.Second      // how long a publisher is held up while memory is short
 	holdFrames = 16               // what it may then send until it is held up again
@@ -36,12 +40,13 @@ const (
 // that it ought to.
 type pressure struct {
 	// Static.
-	inUse func() int64
-	own   bool // inUse is the runtime's, and has garbage in it
-	stop  chan struct{}
-	done  chan struct{}
-	once  sync.Once
-	ask   chan struct{} // for a look at once
+	inUse  func() int64
+	own    bool   // inUse is the runtime's, and has garbage in it
+	onRest func() // tells that resting has changed
+	stop   chan struct{}
+	done   chan struct{}
+	once   sync.Once
+	ask    chan struct{} // for a look at once
 
 	// Read anywhere; written by the sampler.
 	eased   atomic.Pointer[chan struct{}] // while memory is short: closed when it is not any more
@@ -51,6 +56,8 @@ type pressure struct {
 	shed    atomic.Uint64
 	looked  atomic.Pointer[chan struct{}] // closed by the end of the look that is next, or on its way
 	slack   atomic.Int64                  // askSlack of all sessions
+	moved   atomic.Bool                   // a frame has come, or been put into an outbox, since the last look, or limits are new
+	resting atomic.Bool                   // nothing has happened for a while
 
 	caused atomic.Int64 // bytes published since the last look began, by the number of their receivers
 
@@ -58,14 +65,19 @@ type pressure struct {
 
 	// Owned by the sampler.
 	all       []*session
+	stirred   time.Time     // when moved was last seen
 	seen      time.Time     // when the outboxes were looked at last
 	rest      time.Duration // for how long they are not again, if nobody asks
 	collected time.Time     // when garbage was collected last
 	pause     time.Duration // for how long it is not again
 }
 
-func (p *pressure) init(inUse func() int64) {
-	p.inUse, p.own = inUse, inUse == nil
+func (p *pressure) init(inUse func() int64, onRest func()) {
+	if onRest == nil {
+		onRest = func() {}
+	}
+	p.inUse, p.own, p.onRest = inUse, inUse == nil, onRest
+	p.stirred = time.Now()
 	if p.own {
 		p.inUse = memoryInUse()
 	}
@@ -115,7 +127,11 @@ func (b *Broker) sampler() {
 			next := make(chan struct{})
 			close(*p.looked.Swap(&next))
 		}
-		t.Reset(sampleTime)
+		if p.resting.Load() {
+			t.Reset(restStep)
+		} else {
+			t.Reset(sampleTime)
+		}
 	}
 }
 
@@ -125,9 +141,11 @@ func (b *Broker) sample(asked bool) {
 	l := &b.bounds.Load().limits
 	excess, fresh := b.excess(l.Memory)
 	began := time.Now()
-	if !asked && excess == 0 && began.Sub(p.seen) < p.rest {
+	b.settleDown(began)
+	if !asked && excess == 0 && (began.Sub(p.seen) < p.rest || !p.moved.Load()) {
 		return
 	}
+	p.moved.Store(false) // before looking: who puts something in later says so again
 	p.caused.Store(0)
 	sum := b.waiting()
 	p.seen = time.Now()
@@ -144,6 +162,52 @@ func (b *Broker) sample(asked bool) {
 	}
 	clear(p.all)
 	p.all = p.all[:0]
+}
+
+// move notes that a frame has come, or been put into an outbox.
+func (p *pressure) move() {
+	if p.moved.Load() { // it mostly has, and then all cores may have that in their caches
+		return
+	}
+	p.moved.Store(true)
+	if p.resting.Load() {
+		p.rouse()
+	}
+}
+
+// rouse ends a rest.
+func (p *pressure) rouse() {
+	if !p.resting.Swap(false) {
+		return
+	}
+	p.onRest()
+	select {
+	case p.ask <- struct{}{}: // the next look at memory may be far away
+	default:
+	}
+}
+
+func (b *Broker) sessionCount() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.sessions)
+}
+
+// settleDown begins a rest when it is time to. The sampler calls it, before it forgets what has moved.
+func (b *Broker) settleDown(now time.Time) {
+	p := &b.pressure
+	switch {
+	case p.moved.Load():
+		p.stirred = now
+		return
+	case p.resting.Load() || now.Sub(p.stirred) < restTime || p.eased.Load() != nil || b.sessionCount() > restsMost:
+		return
+	}
+	p.resting.Store(true)
+	p.onRest()
+	if p.moved.Load() { // since; who did that may not have seen that there is a rest
+		p.rouse()
+	}
 }
 
 // waiting gathers the sessions and adds up what waits for them. Those that were cut off do not count.

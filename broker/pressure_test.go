@@ -311,3 +311,75 @@ func TestMemoryIsShortOfQueues(t *testing.T) {
 		}
 	})
 }
+
+// A bound that is lowered holds at once for what waits already, though nothing has moved for long.
+func TestOutboxesLowered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := broker.Limits{SendTime: time.Hour}
+		b := newBroker(t, broker.Options{Limits: limits})
+		sender := connect(t, b)
+		c := dial(t, b, 256)
+		defer c.drop()
+		c.send("CONNECT\naccept-version:1.2\n\n")
+		c.expect("CONNECTED")
+		c.send("SUBSCRIBE\nid:s\ndestination:/topic/x\n\n")
+		synctest.Wait()
+		for range 8 {
+			sender.send("SEND\ndestination:/topic/x\n\n" + strings.Repeat("x", 32<<10))
+		}
+		sender.sync()
+		time.Sleep(time.Minute)
+		if s := b.Snapshot(); s.Outboxes < 128<<10 || s.Shed != 0 {
+			t.Fatalf("%d bytes wait, %d closed", s.Outboxes, s.Shed)
+		}
+		limits.Outboxes = 64 << 10
+		if err := b.SetLimits(limits, broker.HeartBeat{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if s := b.Snapshot(); s.Outboxes > 64<<10 || s.Shed != 1 {
+			t.Errorf("%d bytes wait, %d closed", s.Outboxes, s.Shed)
+		}
+	})
+}
+
+// Nothing but heart-beats is a rest; whatever else happens ends it at once.
+func TestRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told atomic.Int64
+		b := newBroker(t, broker.Options{OnRest: func() { told.Add(1) }})
+		c := dial(t, b, 1<<20)
+		defer c.drop()
+		c.send("CONNECT\naccept-version:1.2\nheart-beat:1000,1000\n\n")
+		c.expect("CONNECTED")
+		c.send("SUBSCRIBE\nid:s\ndestination:/topic/later\n\n", "SEND\ndestination:/topic/later\nx-delay:25500\n\n")
+		synctest.Wait()
+		quiet := func(want bool) {
+			t.Helper()
+			for range 8 {
+				time.Sleep(time.Second)
+				c.p.in.write([]byte("\n"))
+			}
+			synctest.Wait()
+			if b.Resting() != want {
+				t.Errorf("resting: %v, told %d times", b.Resting(), told.Load())
+			}
+		}
+		quiet(true)
+		c.send("SEND\ndestination:/topic/nobody\n\n")
+		synctest.Wait()
+		if b.Resting() {
+			t.Error("a message has come, and it rests")
+		}
+		quiet(true)
+		quiet(true)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if b.Resting() {
+			t.Error("a message has been delivered, and it rests")
+		}
+		if n := told.Load(); n != 4 {
+			t.Errorf("told %d times", n)
+		}
+	})
+}

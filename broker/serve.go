@@ -9,6 +9,7 @@ import (
 // handle does what one frame asks. A returned ending refuses the frame; whether that ends the
 // session is the caller's decision.
 func (s *session) handle(f *stompframe.Frame) *ending {
+	s.b.pressure.move()
 	switch f.Command {
 	case frame.CONNECT, frame.STOMP:
 		if s.connected && !mutant.Is(mutant.ConnectAgain) {

@@ -12,7 +12,7 @@ import (
 // The garbage collector's default, to let the heap double, collects a small heap far too often for
 // a broker, and gives a large one, ten million queued messages say, far too much room. So the room
 // beyond what is live is twice as much, but at least smallRoom and at most largeRoom bytes, within the bounds of
-// percent. GOGC switches this off, and GOMAXPROCS what is said of processors.
+// percent. GOGC switches all this off, and GOMAXPROCS what is said of processors.
 const (
 	smallRoom  = 64 << 20
 	largeRoom  = 256 << 20
@@ -33,8 +33,8 @@ const (
 	wholeProc = 4
 )
 
-// tuneGC adjusts the collector until ctx ends.
-func tuneGC(ctx context.Context) {
+// tune adjusts the collector and the number of processors until ctx ends.
+func (d *daemon) tune(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
@@ -42,41 +42,73 @@ func tuneGC(ctx context.Context) {
 	t := time.NewTicker(gcInterval)
 	defer t.Stop()
 	set, rush := 0, rush{}
-	fixed, raised := os.Getenv("GOMAXPROCS") != "", false
+	ps := procs{fixed: os.Getenv("GOMAXPROCS") != "", own: runtime.GOMAXPROCS(0), cores: runtime.NumCPU()}
+	defer ps.set(0)
 	for {
 		metrics.Read(sample)
-		live := sample[0].Value.Uint64()
+		live, allocated := sample[0].Value.Uint64(), sample[1].Value.Uint64()
 		if p := gcPercent(live); p < set*9/10 || p > set*11/10 {
 			debug.SetGCPercent(p)
 			set = p
 		}
-		if !fixed {
-			raised = raiseProcs(live, runtime.NumCPU(), raised)
-		}
-		if rush.over(live, sample[1].Value.Uint64(), sample[2].Value.Uint64(), sample[3].Value.Uint64()) {
+		ps.set(ps.want(live, allocated-rush.before, d.broker.Resting()))
+		if rush.over(live, allocated, sample[2].Value.Uint64(), sample[3].Value.Uint64()) {
 			debug.FreeOSMemory()
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
+		for again := false; !again; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-d.rest:
+				ps.set(ps.want(live, 0, d.broker.Resting()))
+			case <-t.C:
+				again = true
+			}
 		}
 	}
 }
 
-// raiseProcs gives the runtime as many processors as it takes to mark that many live bytes by a whole one, or no more
-// than it would have, and tells which. Either stops the world for a moment. Where it has fewer than there are cores
-// something else bounds it, the quota of a container say, which more would use up sooner.
-func raiseProcs(live uint64, cores int, raised bool) bool {
-	switch procs := runtime.GOMAXPROCS(0); {
-	case !raised && live >= longLive && procs < wholeProc && procs == cores:
-		runtime.GOMAXPROCS(wholeProc)
-		return true
-	case raised && live < longLive/2:
-		runtime.SetDefaultGOMAXPROCS()
-		return false
+// rested has tune look whether the broker rests.
+func (d *daemon) rested() {
+	select {
+	case d.rest <- struct{}{}:
+	default: // it is about to
 	}
-	return raised
+}
+
+// procs is how many processors the runtime has. To change that stops the world for a moment.
+type procs struct {
+	fixed bool // somebody said how many
+	own   int  // as many as it takes by itself
+	cores int
+	now   int // what has been set, or 0
+}
+
+// want tells how many it should have, 0 for its own number. While the broker rests it is one: what wakes up then wakes
+// nothing else. While much is allocated beside that many live bytes it is as many as it takes to mark them by a whole one,
+// unless that are no more; where it has fewer than there are cores something else bounds it, the quota of a
+// container say, which more would use up sooner.
+func (p *procs) want(live, grown uint64, resting bool) int {
+	few := p.own < wholeProc && p.own == p.cores
+	switch {
+	case resting:
+		return 1
+	case p.now == wholeProc && live >= longLive/2, few && live >= longLive && grown >= quietRate:
+		return wholeProc
+	}
+	return 0
+}
+
+func (p *procs) set(n int) {
+	if p.fixed || n == p.now {
+		return
+	}
+	if n == 0 {
+		runtime.SetDefaultGOMAXPROCS()
+	} else {
+		runtime.GOMAXPROCS(n)
+	}
+	p.now = n
 }
 
 // rush tells when much has become garbage and little does any more.

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"context"
 	"runtime"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gudokmq/gudok/broker"
 )
 
 func TestGCPercent(t *testing.T) {
@@ -47,32 +52,89 @@ func TestRush(t *testing.T) {
 	}
 }
 
-// A long heap is marked by a whole processor, and where there are enough of them nothing changes.
-func TestRaiseProcs(t *testing.T) {
-	t.Cleanup(runtime.SetDefaultGOMAXPROCS)
-	runtime.SetDefaultGOMAXPROCS()
-	own, raised := runtime.GOMAXPROCS(0), false
+// A long heap is marked by a whole processor while there is garbage, a broker that rests has one, and where there are
+// enough of them, or somebody said how many, nothing changes.
+func TestProcs(t *testing.T) {
+	const rests, busy = true, false
 	for i, c := range []struct {
-		live         uint64
-		cores        int
-		first, procs int // those set by somebody before, if any
-		raised       bool
+		own, cores, now int
+		live, grown     uint64
+		resting         bool
+		want            int
 	}{
-		{longLive - 1, 2, 2, 2, false},
-		{longLive, 2, 0, 4, true},
-		{longLive / 2, 2, 0, 4, true},
-		{longLive/2 - 1, 2, 0, own, false},
-		{longLive, 8, 8, 8, false},
-		{longLive, 8, 2, 2, false}, // of a quota
-		{longLive, 1, 1, 4, true},
-		{0, 1, 0, own, false},
+		{2, 2, 0, longLive - 1, quietRate, busy, 0},
+		{2, 2, 0, longLive, quietRate, busy, 4},
+		{2, 2, 0, longLive, quietRate - 1, busy, 0}, // nothing to collect
+		{2, 2, 4, longLive / 2, 0, busy, 4},
+		{2, 2, 4, longLive/2 - 1, quietRate, busy, 0},
+		{2, 2, 4, longLive, quietRate, rests, 1},
+		{2, 2, 1, longLive, 0, busy, 0},
+		{8, 8, 0, longLive, quietRate, busy, 0},
+		{8, 8, 0, longLive, quietRate, rests, 1},
+		{2, 8, 0, longLive, quietRate, busy, 0}, // of a quota
+		{1, 1, 0, longLive, quietRate, busy, 4},
 	} {
-		if c.first > 0 {
-			runtime.GOMAXPROCS(c.first)
-		}
-		raised = raiseProcs(c.live, c.cores, raised)
-		if n := runtime.GOMAXPROCS(0); raised != c.raised || n != c.procs {
-			t.Errorf("step %d: %d, raised: %v", i, n, raised)
+		p := procs{own: c.own, cores: c.cores, now: c.now}
+		if n := p.want(c.live, c.grown, c.resting); n != c.want {
+			t.Errorf("step %d: %d, want %d", i, n, c.want)
 		}
 	}
+	t.Cleanup(runtime.SetDefaultGOMAXPROCS)
+	own := runtime.GOMAXPROCS(0)
+	p := procs{fixed: true}
+	p.set(own + 1)
+	if n := runtime.GOMAXPROCS(0); n != own {
+		t.Errorf("%d, though %d was said", n, own)
+	}
+}
+
+// A broker that rests has one processor, and all of them again before anything else happens to it.
+func TestRest(t *testing.T) {
+	t.Cleanup(runtime.SetDefaultGOMAXPROCS)
+	runtime.SetDefaultGOMAXPROCS()
+	own := runtime.GOMAXPROCS(0)
+	synctest.Test(t, func(t *testing.T) {
+		d := &daemon{rest: make(chan struct{}, 1)}
+		var err error
+		if d.broker, err = broker.New(broker.Options{OnRest: d.rested}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			d.tune(ctx)
+			close(done)
+		}()
+		check := func(what string, resting bool, procs int) {
+			t.Helper()
+			synctest.Wait()
+			if n := runtime.GOMAXPROCS(0); d.broker.Resting() != resting || n != procs {
+				t.Errorf("%s: resting: %v, %d processors, want %d", what, d.broker.Resting(), n, procs)
+			}
+		}
+		stir := func() {
+			if err := d.broker.SetLimits(broker.Limits{}, broker.HeartBeat{}); err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(4 * time.Second)
+		check("after 4s", false, own)
+		time.Sleep(3 * time.Second)
+		check("after 7s", true, 1)
+		stir()
+		check("stirred", false, own)
+		for range 20 {
+			time.Sleep(time.Second)
+			stir()
+		}
+		check("stirred again and again", false, own)
+		time.Sleep(8 * time.Second)
+		check("after 8s", true, 1)
+		cancel()
+		<-done
+		check("the end", true, own)
+		if err := d.broker.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -23,7 +23,7 @@ func (d *daemon) watch() {
 	d.watchdog = &watchdog{warn: time.Duration(w.Warn), exit: time.Duration(w.Exit), log: d.log}
 	d.watchdog.subjects = []*subject{{
 		name:  "the broker's housekeeping",
-		pulse: func() (uint64, bool) { return d.broker.Pulse(), !d.ended.Load() },
+		pulse: func() (uint64, bool) { return d.broker.Pulse(), !d.ended.Load() && !d.broker.Resting() },
 	}}
 	if p, ok := d.engine.(store.Prober); ok {
 		d.watchdog.subjects = append(d.watchdog.subjects, &subject{name: "a commit of the store", pulse: p.Pulse})

@@ -83,7 +83,7 @@ func runServe(args []string, stdout, stderr io.Writer) int {
 	d.greet(stdout)
 	tuning, tuned := context.WithCancel(context.Background())
 	var tuner sync.WaitGroup
-	tuner.Go(func() { tuneGC(tuning) })
+	tuner.Go(func() { d.tune(tuning) })
 	tuner.Go(func() { tellRuntime(tuning, asked, log) })
 	tuner.Go(func() { d.follow(tuning, *path, w, again) })
 	// It watches the drain too: a disk that has come to a standstill would hold that up for ever.
@@ -152,7 +152,8 @@ type daemon struct {
 	goLimit  int64         // GOMEMLIMIT
 
 	served sync.WaitGroup
-	failed chan error // two per listener at most, and the store's
+	failed chan error    // two per listener at most, and the store's
+	rest   chan struct{} // the broker has begun to rest, or ended that
 }
 
 // start listens and serves, or leaves nothing behind.
@@ -162,7 +163,7 @@ func start(c *conf.Config, log *slog.Logger, threshold *slog.LevelVar) (*daemon,
 		return nil, err
 	}
 	d := &daemon{
-		conf: c, log: log, level: threshold, bound: bound, failed: make(chan error, 9), stopping: make(chan struct{}), goLimit: goMemoryLimit(),
+		conf: c, log: log, level: threshold, bound: bound, failed: make(chan error, 9), rest: make(chan struct{}, 1), stopping: make(chan struct{}), goLimit: goMemoryLimit(),
 	}
 	d.asks.Store(c.Logins())
 	if err := d.build(log); err != nil {
@@ -203,6 +204,7 @@ func (d *daemon) build(log *slog.Logger) error {
 		Rules:     may,
 		Limits:    d.limits(d.conf.Limits),
 		HeartBeat: heartBeat(d.conf.HeartBeat),
+		OnRest:    d.rested,
 		Logger:    log,
 		Version:   version,
 	})
