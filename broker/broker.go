@@ -31,8 +31,7 @@ type Options struct {
 	// Policies say how destinations behave; nil means the defaults.
 	Policies *Policies
 	// MemoryInUse tells what Limits.Memory is held against, in bytes, a few times a second, or once while the broker
-	// rests; nil means
-	// what the Go runtime has from the system.
+	// rests; nil means what the Go runtime has from the system.
 	MemoryInUse func() int64
 	// OnRest is called whenever Resting has changed. It may be called from any goroutine and must not block.
 	OnRest func()

@@ -193,14 +193,18 @@ func (b *Broker) sessionCount() int {
 	return len(b.sessions)
 }
 
-// settleDown begins a rest when it is time to. The sampler calls it, before it forgets what has moved.
+// settleDown begins a rest when it is time to, and ends it when memory has become short. The sampler calls it, before it forgets what has moved.
 func (b *Broker) settleDown(now time.Time) {
 	p := &b.pressure
 	switch {
 	case p.moved.Load():
 		p.stirred = now
 		return
-	case p.resting.Load() || now.Sub(p.stirred) < restTime || p.eased.Load() != nil || b.sessionCount() > restsMost:
+	case p.eased.Load() != nil: // what frames that have not ended fill it with, say
+		p.stirred = now
+		p.rouse()
+		return
+	case p.resting.Load() || now.Sub(p.stirred) < restTime || b.sessionCount() > restsMost:
 		return
 	}
 	p.resting.Store(true)

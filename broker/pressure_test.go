@@ -287,17 +287,7 @@ func TestMemoryIsShortOfQueues(t *testing.T) {
 		const mark = 64 << 20
 		var used atomic.Int64
 		b := newBroker(t, broker.Options{Limits: broker.Limits{Memory: mark, SendTime: time.Hour}, MemoryInUse: used.Load})
-		sender := connect(t, b)
-		c := dial(t, b, 256)
-		defer c.drop()
-		c.send("CONNECT\naccept-version:1.2\n\n")
-		c.expect("CONNECTED")
-		c.send("SUBSCRIBE\nid:q\ndestination:/queue/q\n\n")
-		synctest.Wait()
-		for range 12 {
-			sender.send("SEND\ndestination:/queue/q\n\n" + strings.Repeat("x", 32<<10))
-		}
-		sender.sync()
+		defer backlog(t, b, "/queue/q", 12).drop()
 		if s := b.Snapshot(); s.Outboxes < 256<<10 {
 			t.Fatalf("%d bytes wait", s.Outboxes)
 		}
@@ -312,22 +302,26 @@ func TestMemoryIsShortOfQueues(t *testing.T) {
 	})
 }
 
+// backlog is a client that reads nothing while so many messages of 32 KiB wait for it.
+func backlog(t *testing.T, b *broker.Broker, destination string, n int) *client {
+	sender, c := connect(t, b), dial(t, b, 256)
+	c.send("CONNECT\naccept-version:1.2\n\n")
+	c.expect("CONNECTED")
+	c.send("SUBSCRIBE\nid:0\ndestination:" + destination + "\n\n")
+	synctest.Wait()
+	for range n {
+		sender.send("SEND\ndestination:" + destination + "\n\n" + strings.Repeat("x", 32<<10))
+	}
+	sender.sync()
+	return c
+}
+
 // A bound that is lowered holds at once for what waits already, though nothing has moved for long.
 func TestOutboxesLowered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := broker.Limits{SendTime: time.Hour}
 		b := newBroker(t, broker.Options{Limits: limits})
-		sender := connect(t, b)
-		c := dial(t, b, 256)
-		defer c.drop()
-		c.send("CONNECT\naccept-version:1.2\n\n")
-		c.expect("CONNECTED")
-		c.send("SUBSCRIBE\nid:s\ndestination:/topic/x\n\n")
-		synctest.Wait()
-		for range 8 {
-			sender.send("SEND\ndestination:/topic/x\n\n" + strings.Repeat("x", 32<<10))
-		}
-		sender.sync()
+		defer backlog(t, b, "/topic/x", 8).drop()
 		time.Sleep(time.Minute)
 		if s := b.Snapshot(); s.Outboxes < 128<<10 || s.Shed != 0 {
 			t.Fatalf("%d bytes wait, %d closed", s.Outboxes, s.Shed)
@@ -380,6 +374,30 @@ func TestRest(t *testing.T) {
 		}
 		if n := told.Load(); n != 4 {
 			t.Errorf("told %d times", n)
+		}
+	})
+}
+
+// Memory that becomes short ends a rest too: it is looked at often from then on.
+func TestShortMemoryEndsRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var used atomic.Int64
+		b := newBroker(t, broker.Options{Limits: broker.Limits{Memory: 1}, MemoryInUse: used.Load})
+		time.Sleep(8 * time.Second)
+		if !b.Resting() {
+			t.Fatal("it does not rest")
+		}
+		used.Store(2)
+		time.Sleep(sampled)
+		before := b.Pulse()
+		time.Sleep(10 * time.Second)
+		if looks := b.Pulse() - before; b.Resting() || !b.MemoryShort() || looks < 99 {
+			t.Errorf("resting: %v, short: %v, %d looks in 10s", b.Resting(), b.MemoryShort(), looks)
+		}
+		used.Store(0)
+		time.Sleep(8 * time.Second)
+		if !b.Resting() || b.MemoryShort() {
+			t.Errorf("resting: %v, short: %v", b.Resting(), b.MemoryShort())
 		}
 	})
 }

@@ -42,7 +42,7 @@ func (d *daemon) tune(ctx context.Context) {
 	t := time.NewTicker(gcInterval)
 	defer t.Stop()
 	set, rush := 0, rush{}
-	ps := procs{fixed: os.Getenv("GOMAXPROCS") != "", own: runtime.GOMAXPROCS(0), cores: runtime.NumCPU()}
+	ps := procs{fixed: os.Getenv("GOMAXPROCS") != "", cores: runtime.NumCPU()}
 	defer ps.set(0)
 	for {
 		metrics.Read(sample)
@@ -51,6 +51,7 @@ func (d *daemon) tune(ctx context.Context) {
 			debug.SetGCPercent(p)
 			set = p
 		}
+		ps.see()
 		ps.set(ps.want(live, allocated-rush.before, d.broker.Resting()))
 		if rush.over(live, allocated, sample[2].Value.Uint64(), sample[3].Value.Uint64()) {
 			debug.FreeOSMemory()
@@ -79,7 +80,7 @@ func (d *daemon) rested() {
 // procs is how many processors the runtime has. To change that stops the world for a moment.
 type procs struct {
 	fixed bool // somebody said how many
-	own   int  // as many as it takes by itself
+	own   int  // as many as it takes by itself, when that was last seen: a quota may change
 	cores int
 	now   int // what has been set, or 0
 }
@@ -97,6 +98,13 @@ func (p *procs) want(live, grown uint64, resting bool) int {
 		return wholeProc
 	}
 	return 0
+}
+
+// see looks how many the runtime takes by itself, if it does.
+func (p *procs) see() {
+	if p.now == 0 {
+		p.own = runtime.GOMAXPROCS(0)
+	}
 }
 
 func (p *procs) set(n int) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"runtime"
+	"runtime/debug"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,8 +81,19 @@ func TestProcs(t *testing.T) {
 		}
 	}
 	t.Cleanup(runtime.SetDefaultGOMAXPROCS)
+	runtime.GOMAXPROCS(3)
+	p := procs{now: 1, own: 2}
+	p.see()
+	if p.own != 2 {
+		t.Errorf("%d of its own, though one was set", p.own)
+	}
+	p.now = 0
+	p.see() // a quota has changed
+	if p.own != 3 {
+		t.Errorf("%d of its own, want 3", p.own)
+	}
 	own := runtime.GOMAXPROCS(0)
-	p := procs{fixed: true}
+	p = procs{fixed: true}
 	p.set(own + 1)
 	if n := runtime.GOMAXPROCS(0); n != own {
 		t.Errorf("%d, though %d was said", n, own)
@@ -90,6 +102,10 @@ func TestProcs(t *testing.T) {
 
 // A broker that rests has one processor, and all of them again before anything else happens to it.
 func TestRest(t *testing.T) {
+	t.Setenv("GOGC", "")
+	t.Setenv("GOMAXPROCS", "")
+	percent := debug.SetGCPercent(100)
+	t.Cleanup(func() { debug.SetGCPercent(percent) })
 	t.Cleanup(runtime.SetDefaultGOMAXPROCS)
 	runtime.SetDefaultGOMAXPROCS()
 	own := runtime.GOMAXPROCS(0)
