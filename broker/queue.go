@@ -48,7 +48,7 @@ func (q *queue) deliver(d store.Delivery) {
 	denied := false
 	if !dead && !stale {
 		taken := false
-		if q.settling == 0 && len(q.parked) == 0 {
+		if !q.frozen() && len(q.parked) == 0 {
 			taken, denied = q.hand(d)
 		}
 		if !taken && !denied {
@@ -69,6 +69,10 @@ func (q *queue) deliver(d store.Delivery) {
 		q.refill()
 	}
 }
+
+// frozen tells that nothing is handed out: sessions give back what they held, or all of them end, and what one gives
+// back must not go to the next, to be given back again and be counted as delivered every time. q.mu is held.
+func (q *queue) frozen() bool { return q.settling > 0 || q.b.ctx.Err() != nil }
 
 // discard settles a message of a durable wildcard subscription that its owner may not have.
 func (q *queue) discard(d store.Delivery) {
@@ -167,8 +171,8 @@ func (q *queue) refill() {
 func (q *queue) share() (c store.Consumer, want int, denied []store.Delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.settling > 0 {
-		return nil, 0, nil // settle will come back
+	if q.frozen() {
+		return nil, 0, nil // settle will come back, if anything does
 	}
 	n := 0
 	for ; n < len(q.parked); n++ {

@@ -299,3 +299,50 @@ func TestFullQueueRefuses(t *testing.T) {
 	soft.send("SEND\n\x00")
 	soft.expect("ERROR", "fatal:true")
 }
+
+// What a session holds when the broker ends goes back to the queue, not to the next session, which is about to end
+// too: after a restart it has been delivered once, to whatever crowd of consumers, and none of it
+// is a dead letter.
+func TestShutdownHandsNothingOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := memory.New(memory.Options{})
+		t.Cleanup(func() { engine.Close() })
+		b, err := broker.New(broker.Options{Engine: engine})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const crowd = 200 // more than are closed all at once
+		fill(connect(t, b), "/queue/q", 0, crowd)
+		consumers := make([]*client, crowd)
+		for i := range consumers {
+			c := connect(t, b)
+			consumers[i] = c
+			c.send("SUBSCRIBE\nid:s\ndestination:/queue/q\nack:client-individual\nprefetch-count:2\n\n")
+			if i < crowd/2 { // the others have room
+				c.expect("MESSAGE")
+				c.expect("MESSAGE")
+			} else {
+				c.sync()
+			}
+		}
+		if err := b.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range consumers {
+			for f, ok := c.next(); ok; f, ok = c.next() {
+				if f.command == "MESSAGE" {
+					t.Errorf("consumer %d got %s while the broker ended", i, f.body)
+				}
+			}
+		}
+		b = newBroker(t, broker.Options{Engine: engine})
+		c := connect(t, b)
+		c.send("SUBSCRIBE\nid:s\ndestination:/queue/q\n\n")
+		for i := range crowd {
+			if f := c.expect("MESSAGE", "redelivered:true", "delivery-count:2"); f.body != strconv.Itoa(i) {
+				t.Fatalf("got %s, want %d", f.body, i)
+			}
+		}
+		c.sync()
+	})
+}

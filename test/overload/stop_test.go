@@ -16,6 +16,7 @@ import (
 // book is what clients of all lives of a broker know of messages, by their number.
 type book struct {
 	mu      sync.Mutex
+	life    int // of the broker, from 1
 	next    int64
 	sent    map[int64]*note
 	wrong   []string
@@ -26,6 +27,7 @@ type book struct {
 type note struct {
 	promised  bool // there was a RECEIPT for the SEND
 	delivered int
+	life      int  // in which it was delivered last
 	settled   bool // there was a RECEIPT for the ACK
 }
 
@@ -103,8 +105,11 @@ func (k *book) consume(p *peer) error {
 				k.fault("message %d came again after the RECEIPT for its ACK", n)
 			case e.delivered > 0 && m.header("redelivered") != "true":
 				k.fault("message %d came again without a mark", n)
+			case e.delivered > 0 && e.life == k.life:
+				k.fault("message %d, given back as its consumer ended, came to the other, which ended too", n)
 			}
 			if e != nil {
+				e.life = k.life
 				if e.delivered++; e.delivered > 1 {
 					k.again++
 				}
@@ -141,6 +146,7 @@ func TestStopUnderLoad(t *testing.T) {
 	var told atomic.Int64
 	for range lives {
 		b := start(t, config, harness.Options{Dir: dir})
+		k.life++ // nobody reads yet
 		var wg sync.WaitGroup
 		for i := range 4 {
 			to := [...]at{tcpAt(b.Broker), wsAt(b.Broker)}[i%2]
@@ -184,6 +190,7 @@ func TestStopUnderLoad(t *testing.T) {
 		wg.Wait()
 	}
 	// What is left comes now.
+	k.life++
 	b := start(t, config, harness.Options{Dir: dir})
 	for _, q := range queues {
 		p, err := open(tcpAt(b.Broker), "heart-beat:0,0")
