@@ -2,6 +2,7 @@ package stompframe_test
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -53,7 +54,7 @@ func FuzzChunking(f *testing.F) {
 	})
 }
 
-// encoded decodes what it can of in and writes it again.
+// encoded decodes what it can of in and writes it again; frames are what the next reader should then find.
 func encoded(t *testing.T, v stompframe.Version, l stompframe.Limits, in []byte) (out []byte, frames []string, err error) {
 	d := stompframe.NewDecoder(v, l)
 	defer d.Release()
@@ -65,6 +66,10 @@ func encoded(t *testing.T, v stompframe.Version, l stompframe.Limits, in []byte)
 			return out, frames, err
 		}
 		out = stompframe.AppendFrame(out, v, &f)
+		if len(f.Body) > 0 && !f.Header.Has(gostomp.ContentLength) { // the encoder adds it
+			f.Header = append(f.Header, stompframe.Field{
+				Name: []byte(gostomp.ContentLength), Value: strconv.AppendInt(nil, int64(len(f.Body)), 10)})
+		}
 		frames = append(frames, show(&f))
 	}
 }
@@ -93,15 +98,11 @@ func FuzzRoundTrip(f *testing.F) {
 		if len(first) != len(second) {
 			t.Fatalf("%q in version %q: %d frames became %d", in, v, len(first), len(second))
 		}
-		// Only 1.2 can say everything it can read; elsewhere a CR gets lost. content-length is
-		// the encoder's addition.
+		// Only 1.2 can say everything it can read; elsewhere a CR gets lost.
 		if v != v12 || bytes.IndexByte(in, '\r') >= 0 {
 			return
 		}
 		for i := range first {
-			if strings.Contains(first[i], " body ") && !strings.Contains(first[i], `"content-length"=`) {
-				continue
-			}
 			if first[i] != second[i] {
 				t.Fatalf("%q in version %q: %s became %s", in, v, first[i], second[i])
 			}
