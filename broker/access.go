@@ -18,6 +18,7 @@ type granted struct {
 	by        *access
 	principal *Principal
 	grants    Grants // nil: everything
+	number    uint64 // no other has it
 }
 
 // permit says that a session may do something with a destination. Only allow makes one, and
@@ -86,7 +87,7 @@ func (s *session) rights() *granted {
 	if g != nil && (g.by == a && g.principal == p || mutant.Is(mutant.RulesOfThen)) {
 		return g
 	}
-	now := &granted{by: a, principal: p}
+	now := &granted{by: a, principal: p, number: s.b.grants.Add(1)}
 	if a.rules != nil {
 		now.grants = a.rules.Grants(p, s.self())
 	}
@@ -107,23 +108,23 @@ func (a *access) checkDots(p *Principal) *ending {
 
 // permitted notes what the subscription was permitted for, to be decided again after a reload.
 func (sub *subscription) permitted(p permit) {
-	sub.named, sub.pattern, sub.by = p.name, p.wild, p.by
+	sub.special().named, sub.pattern, sub.by = p.name, p.wild, p.by.number
 	sub.screen(p.filter)
 }
 
 func (sub *subscription) screen(f Filter) {
 	if f == nil || mutant.Is(mutant.DenyAtSubscribe) {
-		sub.filter.Store(nil)
+		sub.special().filter.Store(nil)
 		return
 	}
-	sub.filter.Store(&f)
+	sub.special().filter.Store(&f)
 }
 
 // enrol enters a subscription into the session's table, before anything can reach it. A reload
 // that came between its permit and here did not see it: then it is decided on again.
 func (s *session) enrol(sub *subscription) *ending {
 	s.table.Lock()
-	s.subscriptions[sub.key()] = sub
+	s.subscriptions.put(sub)
 	if sub.pattern {
 		s.patterns++
 	}
@@ -138,7 +139,7 @@ func (s *session) enrol(sub *subscription) *ending {
 // strike takes a subscription out of the session's table.
 func (s *session) strike(sub *subscription) {
 	s.table.Lock()
-	delete(s.subscriptions, sub.key())
+	s.subscriptions.remove(sub)
 	s.table.Unlock()
 	if sub.pattern {
 		s.patterns--
@@ -149,15 +150,20 @@ func (s *session) strike(sub *subscription) {
 // filter of a later access is not replaced by that of an earlier one.
 func (s *session) reviewed(sub *subscription) *ending {
 	now := s.rights()
-	if now == sub.by {
+	if now.number == sub.by {
 		return nil
 	}
 	filter, ok := now.may(OpSubscribe, sub.name(), sub.pattern)
-	if !ok {
-		return because(reasonForbidden, "SUBSCRIBE to %s is not permitted any more", quote(sub.destination))
+	if !sub.full && filter != nil && filter(sub.name()) {
+		ok = false // it has no place for a filter, and one destination
 	}
-	sub.by = now
-	sub.screen(filter)
+	if !ok {
+		return because(reasonForbidden, "SUBSCRIBE to %s is not permitted any more", quote(sub.destination()))
+	}
+	sub.by = now.number
+	if sub.full {
+		sub.screen(filter)
+	}
 	return nil
 }
 
@@ -169,7 +175,7 @@ func (s *session) review() *ending {
 	}
 	s.table.Lock()
 	defer s.table.Unlock()
-	for _, sub := range s.subscriptions {
+	for sub := range s.subscriptions.all() {
 		if bad := s.reviewed(sub); bad != nil {
 			bad.mute = true
 			return bad

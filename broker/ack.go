@@ -92,7 +92,7 @@ func readNack(f *stompframe.Frame) (settlement, *ending) {
 func (how settlement) refuse(c claim, done func(error)) {
 	for _, h := range c.hs {
 		if how.dead {
-			c.sub.queue.bury(h.d, deadByClient, done)
+			c.sub.queue().bury(h.d, deadByClient, done)
 			continue
 		}
 		if mutant.Is(mutant.RequeueAtTail) {
@@ -102,7 +102,8 @@ func (how settlement) refuse(c claim, done func(error)) {
 		}
 		delay := how.delay
 		if !how.delayed {
-			delay = c.sub.queue.b.policies.ofQueue(c.sub.queue.name, h.d.Message()).Redelivery.after(h.d.Count())
+			q := c.sub.queue()
+			delay = q.b.policies.ofQueue(q.name, h.d.Message()).Redelivery.after(h.d.Count())
 		}
 		h.d.Nack(delay, done)
 	}
@@ -143,7 +144,7 @@ func (s *session) released(c claim) {
 	for _, h := range c.hs {
 		bytes += int64(h.d.Message().Size())
 	}
-	c.sub.queue.freed(c.sub, len(c.hs), bytes)
+	c.sub.queue().freed(c.sub, len(c.hs), bytes)
 	s.unstall()
 }
 
@@ -188,11 +189,11 @@ func (s *session) claimByID(id []byte) (c claim, ours bool) {
 		return claim{}, false
 	}
 	sub := s.byNumber(number)
-	if sub == nil || sub.queue == nil || sub.mode == ackAuto {
+	if sub == nil || sub.special().queue == nil || sub.mode == ackAuto {
 		return claim{}, true
 	}
-	sub.queue.mu.Lock()
-	defer sub.queue.mu.Unlock()
+	sub.queue().mu.Lock()
+	defer sub.queue().mu.Unlock()
 	i := sub.find(seq)
 	if i < 0 {
 		return claim{}, true
@@ -203,12 +204,12 @@ func (s *session) claimByID(id []byte) (c claim, ours bool) {
 // claimByMessage claims by message-id, of the subscription that the frame names, if it does.
 func (s *session) claimByMessage(id string, f *stompframe.Frame) claim {
 	if name, named := f.Header.Get(frame.Subscription); named {
-		if sub := s.subscriptions[string(name)]; sub != nil {
+		if sub := s.subscriptions.get(string(name), false); sub != nil {
 			return claimMessage(sub, id)
 		}
 		return claim{}
 	}
-	for _, sub := range s.subscriptions {
+	for sub := range s.subscriptions.all() {
 		if c := claimMessage(sub, id); c.hs != nil {
 			return c
 		}
@@ -217,11 +218,11 @@ func (s *session) claimByMessage(id string, f *stompframe.Frame) claim {
 }
 
 func claimMessage(sub *subscription, id string) claim {
-	if sub.queue == nil || sub.mode == ackAuto {
+	if sub.special().queue == nil || sub.mode == ackAuto {
 		return claim{}
 	}
-	sub.queue.mu.Lock()
-	defer sub.queue.mu.Unlock()
+	sub.queue().mu.Lock()
+	defer sub.queue().mu.Unlock()
 	i := sub.findMessage(id)
 	if i < 0 {
 		return claim{}
@@ -233,7 +234,7 @@ func claimMessage(sub *subscription, id string) claim {
 func (s *session) byNumber(n uint64) *subscription {
 	if list := s.consuming.Load(); list != nil {
 		for _, sub := range *list {
-			if sub.number == n {
+			if sub.special().number == n {
 				return sub
 			}
 		}

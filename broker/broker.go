@@ -54,6 +54,7 @@ type Broker struct {
 	version   string
 	started   time.Time
 	ids       *idSource
+	numbers   *sessionNumbers
 	topics    *topics
 	wheel     *wheel
 	names     store.Names // of all engines' queues
@@ -74,6 +75,7 @@ type Broker struct {
 
 	// Counters.
 	census      *census
+	grants      atomic.Uint64 // that have been made of rules for sessions
 	refusals    tally
 	refusing    atomic.Int64 // connections that are being told why they may not be there
 	refusedAt   atomic.Int64 // when one was last logged, Unix seconds
@@ -92,6 +94,7 @@ type Broker struct {
 
 // New makes a Broker. Give it connections by Serve; end it by Shutdown.
 func New(o Options) (*Broker, error) {
+	numbers := new(sessionNumbers)
 	b := &Broker{
 		engine:   o.Engine,
 		policies: o.Policies,
@@ -101,7 +104,8 @@ func New(o Options) (*Broker, error) {
 		ids:      newIDSource(),
 		census:   newCensus(),
 		refusals: newTally(),
-		topics:   newTopics(),
+		topics:   newTopics(numbers),
+		numbers:  numbers,
 		wheel:    newWheel(),
 		sessions: make(map[*session]struct{}),
 		queues:   make(map[string]*queue),
@@ -187,6 +191,7 @@ func (b *Broker) admit(s *session) *ending {
 	}
 	if mutant.Is(mutant.WebSocketsUncounted) && s.conn.Peer().Transport == "websocket" {
 		b.sessions[s] = struct{}{}
+		s.number = b.numbers.give(s)
 		b.wg.Add(1)
 		return nil
 	}
@@ -198,6 +203,7 @@ func (b *Broker) admit(s *session) *ending {
 		return because(reasonMemory, "try again in a while")
 	}
 	b.sessions[s] = struct{}{}
+	s.number = b.numbers.give(s)
 	b.wg.Add(1)
 	b.connects.Add(1)
 	return nil
@@ -207,6 +213,9 @@ func (b *Broker) dismiss(s *session) {
 	b.received.Add(s.received.Load())
 	b.delivered.Add(s.delivered.Load())
 	b.census.leave(&s.counted)
+	if s.detached {
+		b.numbers.drop(s.number)
+	}
 	b.mu.Lock()
 	delete(b.sessions, s)
 	b.mu.Unlock()

@@ -72,13 +72,12 @@ func burstOf(sends []topicSend) *burst {
 // weight is what a message counts in an outbox.
 func weight(m *store.Message) int64 { return int64(len(m.Data)) + 64 }
 
-// frames is the burst encoded for sub, shared with others, or nil if it is not to be shared. Only the
-// flusher of sub's session calls it.
-func (b *burst) frames(sub *subscription) []byte {
+// frames is the burst encoded for sub, which is of s, shared with others, or nil if it is not to be shared. Only the
+// flusher of s calls it.
+func (b *burst) frames(s *session, sub *subscription) []byte {
 	if !b.shared || sub.mode != ackAuto {
 		return nil
 	}
-	s := sub.s
 	envelope := s.conn.Envelope()
 	b.mu.Lock()
 	defer b.mu.Unlock()

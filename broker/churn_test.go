@@ -167,3 +167,53 @@ func TestTopicChurnExactlyOnce(t *testing.T) {
 		t.Errorf("%d nodes of patterns are left", n)
 	}
 }
+
+// A session gets what it has subscribed to and nothing else, however fast others end whose number (sessionNumbers) it then
+// has, in the middle of deliveries to them.
+func TestSessionsOfOneNumber(t *testing.T) {
+	b := newBroker(t, broker.Options{})
+	const topics, rounds = 8, 400
+	stop := make(chan struct{})
+	var publishers, churners sync.WaitGroup
+	for range 3 {
+		p := connect(t, b)
+		var burst strings.Builder
+		for n := range topics * 4 {
+			fmt.Fprintf(&burst, "SEND\ndestination:/topic/%d\n\n%d\x00", n%topics, n%topics)
+		}
+		publishers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					p.p.in.write([]byte(burst.String()))
+					p.sync()
+				}
+			}
+		})
+	}
+	for n := range topics {
+		churners.Go(func() {
+			own := fmt.Sprint(n)
+			for round := range rounds {
+				c := connect(t, b)
+				c.send("SUBSCRIBE\nid:" + own + "\ndestination:/topic/" + own + "\n\n")
+				for range 1 + round%3 {
+					f, ok := c.next()
+					if !ok || f.header["subscription"] != own || f.header["destination"] != "/topic/"+own || f.body != own {
+						t.Errorf("who subscribed to %s got %v %q", own, f.header, f.body)
+						return
+					}
+				}
+				c.drop()
+			}
+		})
+	}
+	churners.Wait()
+	close(stop)
+	publishers.Wait()
+	if n := b.Numbered(); n > topics*3 {
+		t.Errorf("%d numbers for sessions, of which no more than %d were there at once", n, topics+3)
+	}
+}

@@ -28,9 +28,6 @@ func (s *session) handleConnect(f *stompframe.Frame) *ending {
 	if bad != nil {
 		return bad
 	}
-	s.table.Lock()
-	s.subscriptions = make(map[string]*subscription)
-	s.table.Unlock()
 	by := s.b.access.Load()
 	p, bad := s.authenticate(by, f)
 	if bad != nil {

@@ -274,7 +274,7 @@ func (b *Broker) unbind(queue string) *ending {
 	}()
 	// Out of the audience first: what is published later must not make the queue again, nor what is on its way.
 	b.topics.unsubscribe(d.Topic, d.seat.wild, d.seat)
-	d.seat.way.wait()
+	d.seat.special().way.wait()
 	done := make(chan error, 1)
 	b.engine.(store.Binder).Unbind(queue, func(err error) { done <- err })
 	if err := <-done; err != nil {
@@ -340,7 +340,11 @@ type way struct {
 }
 
 func newSeat(topic string, wild bool, queue string) *subscription {
-	return &subscription{destination: topic, wild: wild, way: new(way), special: &special{named: topic, routed: topic, durable: queue}}
+	sub := newSubscription(nil, topic)
+	sub.wild, sub.seat = wild, true
+	more := sub.special()
+	more.named, more.routed, more.durable, more.way = topic, topic, queue, new(way)
+	return sub
 }
 
 // enter counts one more for the seat; false if that has left its audience.
@@ -373,7 +377,7 @@ type seats []*subscription
 // served tells that the message is where it was to go, or never will be.
 func (s seats) served() {
 	for _, seat := range s {
-		w := seat.way
+		w := seat.special().way
 		w.mu.Lock()
 		if w.count--; w.count == 0 && w.empty != nil {
 			close(w.empty)
@@ -387,7 +391,7 @@ func (s seats) served() {
 func copies(m *store.Message, durable seats, to []*store.Message) []*store.Message {
 	for _, seat := range durable {
 		c := *m
-		c.Queue = seat.durable
+		c.Queue = seat.special().durable
 		to = append(to, &c)
 	}
 	return to

@@ -12,7 +12,7 @@ import (
 // w takes more. Only the flusher calls it.
 func (s *session) encode(w *batch) []byte {
 	if len(w.taken) == 1 && w.taken[0].b != nil {
-		if frames := w.taken[0].b.frames(w.taken[0].sub); frames != nil {
+		if frames := w.taken[0].b.frames(s, w.taken[0].sub); frames != nil {
 			return frames
 		}
 	}
@@ -47,14 +47,14 @@ func (s *session) appendItem(dst []byte, it *outItem) []byte {
 	case it.d != nil:
 		return s.appendMessage(dst, it.sub, it.d.Message(), it.seq, it.d.Count())
 	}
-	if frames := it.b.frames(it.sub); frames != nil {
+	if frames := it.b.frames(s, it.sub); frames != nil {
 		return append(dst, frames...)
 	}
 	for i, m := range it.b.ms {
 		if it.sub.mode != ackAuto { // nothing is held for topic messages: they are numbered as they go
-			it.sub.sent++
+			it.sub.special().sent++
 		}
-		s.makeHead(it.sub, it.sub.sent, 1)
+		s.makeHead(it.sub, it.sub.special().sent, 1)
 		dst = s.appendFrame(dst, s.head, tail(m, s.version), it.b.packedFor(s, i), m)
 	}
 	return dst

@@ -73,7 +73,6 @@ func (b *Broker) Route(user string, op Op, destination string, durable bool) (as
 	s := newSession(b, nil)
 	s.id = "s3ss10n"
 	s.principal.Store(&Principal{Name: user})
-	s.subscriptions = make(map[string]*subscription)
 	var f stompframe.Frame
 	if durable {
 		f.Header = append(f.Header, stompframe.Field{Name: []byte("x-queue-name"), Value: []byte("n")})
@@ -144,8 +143,8 @@ func (b *Broker) Names() int { return b.names.Count() }
 
 // Matches tells whether a subscription to a pattern gets what is sent to a topic.
 func Matches(pattern, name string) bool {
-	t := newTopics()
-	t.subscribe(pattern, true, new(subscription))
+	t := newTopics(nil)
+	t.subscribe(pattern, true, newSubscription(nil, pattern))
 	var l listeners
 	t.listen(name, &l)
 	return len(l.lists) > 0
@@ -165,18 +164,71 @@ type Index struct{ x index }
 // NewIndex makes an empty one.
 func NewIndex() *Index { return &Index{newIndex()} }
 
-// Make finds or enters a name.
-func (x *Index) Make(name string) { x.x.make(name).gone++ }
+// Listener is one of those who listen to a name.
+type Listener struct{ sub *subscription }
 
-// Remove takes a name out.
-func (x *Index) Remove(name string) { x.x.remove(name) }
-
-// Made is how often a name has been made since it was last removed.
-func (x *Index) Made(name string) int {
-	if a := x.x.get(name); a != nil {
-		return int(a.gone)
+// Add makes somebody listen to a name, as most do or not.
+func (x *Index) Add(name string, most bool) Listener {
+	sub := newSubscription(nil, name)
+	if most {
+		sub = new(subscription)
+		sub.length = uint8(copy(sub.text[:], name))
 	}
-	return 0
+	x.x.add(name, sub)
+	return Listener{sub}
+}
+
+// Leave has somebody listen to a name no more.
+func (x *Index) Leave(name string, l Listener) {
+	l.sub.gone.Store(true)
+	x.x.leave(name, l.sub)
+}
+
+// Listening is who listens to a name.
+func (x *Index) Listening(name string) map[Listener]bool {
+	var l listeners
+	l.listen(x.x.get(name))
+	who := map[Listener]bool{}
+	for _, subs := range l.lists {
+		for _, s := range subs {
+			if !s.gone.Load() {
+				who[Listener{s}] = true
+			}
+		}
+	}
+	return who
+}
+
+// Subscriptions is the table of a session's.
+type Subscriptions struct{ t subscriptions }
+
+// Add enters one of that name, or what a reply-to makes.
+func (s *Subscriptions) Add(id string, implicit bool) Listener {
+	sub := newSubscription(new(session), id)
+	sub.call(id)
+	if sub.special().implicit = implicit; !implicit && len(id) < 50 {
+		sub = s.t.make()
+		sub.short = uint8(copy(sub.text[:], id))
+	}
+	s.t.put(sub)
+	return Listener{sub}
+}
+
+// Get finds what Add returned, or nothing.
+func (s *Subscriptions) Get(id string, implicit bool) (l Listener, ok bool) {
+	sub := s.t.get(id, implicit)
+	return Listener{sub}, sub != nil
+}
+
+// Remove takes out what Add returned.
+func (s *Subscriptions) Remove(l Listener) { s.t.remove(l.sub) }
+
+// All is how many there are, counted, and how many slots.
+func (s *Subscriptions) All() (n, counted, slots int) {
+	for range s.t.all() {
+		counted++
+	}
+	return int(s.t.n), counted, len(s.t.slots)
 }
 
 // Len is how many names there are, and how many slots.
@@ -185,4 +237,11 @@ func (x *Index) Len() (names, slots int) {
 		slots += len(x.x.parts[i].slots)
 	}
 	return x.x.n, slots
+}
+
+// Numbered is how many numbers sessions have had.
+func (b *Broker) Numbered() int {
+	b.numbers.mu.Lock()
+	defer b.numbers.mu.Unlock()
+	return int(b.numbers.n)
 }

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 
@@ -19,15 +20,27 @@ func TestSizes(t *testing.T) {
 // The table of names holds what a map would, whatever comes and goes, and grows and shrinks with it.
 func TestIndex(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	x, want := broker.NewIndex(), map[string]int{}
+	x, want := broker.NewIndex(), map[string]map[broker.Listener]bool{}
 	check := func() {
 		t.Helper()
 		if n, _ := x.Len(); n != len(want) {
 			t.Fatalf("%d names, want %d", n, len(want))
 		}
-		for name, n := range want {
-			if got := x.Made(name); got != n {
-				t.Fatalf("%s has been made %d times, want %d", name, got, n)
+		for name, who := range want {
+			if got := x.Listening(name); !maps.Equal(got, who) {
+				t.Fatalf("%d listen to %s, want %d", len(got), name, len(who))
+			}
+		}
+	}
+	leave := func(name string, all bool) {
+		for l := range want[name] {
+			x.Leave(name, l)
+			delete(want[name], l)
+			if len(want[name]) == 0 {
+				delete(want, name)
+			}
+			if !all {
+				return
 			}
 		}
 	}
@@ -35,16 +48,17 @@ func TestIndex(t *testing.T) {
 	for step, most := range []int{50, names, 400, 3} {
 		for range 200_000 {
 			name := fmt.Sprint("/topic/", rnd.IntN(names))
-			if rnd.IntN(names) < most && len(want) < most {
-				x.Make(name)
-				want[name]++
+			if rnd.IntN(names) < most && (len(want) < most || want[name] != nil) {
+				if want[name] == nil {
+					want[name] = map[broker.Listener]bool{}
+				}
+				want[name][x.Add(name, rnd.IntN(8) > 0)] = true
 				continue
 			}
-			x.Remove(name)
-			delete(want, name)
-			if x.Made(name) != 0 {
-				t.Fatalf("%s is still there", name)
-			}
+			other := x.Add(name+"x", true)
+			x.Leave(name, other) // who does not listen to it
+			x.Leave(name+"x", other)
+			leave(name, rnd.IntN(4) > 0)
 		}
 		check()
 		if n, slots := x.Len(); slots > 8*n+256*8 {
@@ -52,8 +66,39 @@ func TestIndex(t *testing.T) {
 		}
 	}
 	for name := range want {
-		x.Remove(name)
-		delete(want, name)
+		leave(name, true)
 		check()
+	}
+}
+
+// The table of a session's subscriptions holds what a map would, likewise.
+func TestSubscriptionsTable(t *testing.T) {
+	type key struct {
+		id       string
+		implicit bool
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var x broker.Subscriptions
+	want := map[key]broker.Listener{}
+	for _, most := range []int{1, 2, 3, 5, 60, 3000, 4, 0} {
+		for range 20_000 {
+			k := key{fmt.Sprintf("%0*d", 1+rnd.IntN(2)*70, rnd.IntN(2+most)), rnd.IntN(10) == 0}
+			l, known := want[k]
+			if got, ok := x.Get(k.id, k.implicit); ok != known || ok && got != l {
+				t.Fatalf("%q is there: %v, want %v", k.id, ok, known)
+			}
+			switch {
+			case known && (len(want) > most || rnd.IntN(4) == 0):
+				x.Remove(l)
+				x.Remove(l)
+				delete(want, k)
+			case !known && len(want) < most:
+				want[k] = x.Add(k.id, k.implicit)
+			}
+		}
+		n, counted, slots := x.All()
+		if n != len(want) || counted != n || slots > max(2, 8*n) {
+			t.Fatalf("%d, and %d counted, in %d slots, want %d", n, counted, slots, len(want))
+		}
 	}
 }

@@ -17,32 +17,34 @@ const privatePrefix = "/private/"
 
 // routePrivate makes sub the consumer of a private queue of the topic it is routed to.
 func (s *session) routePrivate(sub *subscription) {
-	sub.topic = sub.routed
-	sub.routed = privatePrefix + s.id + "/" + strconv.FormatUint(sub.number, 10)
+	more := sub.special()
+	more.topic = more.routed
+	more.routed = privatePrefix + s.id + "/" + strconv.FormatUint(more.number, 10)
 	sub.queued = true
 }
 
 // enqueue puts a topic message into the private queue. What waits there is bounded as in an
 // outbox: a subscriber that lets more wait is too slow, and the publisher never waits for it.
 func (sub *subscription) enqueue(m *store.Message) {
+	more := sub.special()
 	c := *m
-	c.Queue, c.NotBefore = sub.routed, 0
-	engine, limit, size := sub.s.b.private, sub.s.out.limit, int64(c.Size())
-	if n := sub.fresh.Add(size); n > limit {
+	c.Queue, c.NotBefore = more.routed, 0
+	engine, limit, size := more.s.b.private, more.s.out.limit, int64(c.Size())
+	if n := more.fresh.Add(size); n > limit {
 		// Look closer: some may have expired, which nobody tells us.
 		st := engine.Stat(c.Queue)
-		waiting := st.Bytes - sub.queue.lent(sub) + size
+		waiting := st.Bytes - more.queue.lent(sub) + size
 		if waiting > limit && st.Ready >= fewWaiting {
-			sub.s.tooSlow(sub)
+			more.s.tooSlow(sub)
 			return
 		}
-		sub.fresh.Add(min(0, waiting-n))
+		more.fresh.Add(min(0, waiting-n))
 	}
 	engine.Publish(&c, func(_ bool, err error) {
 		if err != nil && !sub.gone.Load() && !errors.Is(err, store.ErrClosed) {
 			// Full of others' messages: a gap is worse than an end.
-			sub.s.end(&ending{Reason: reasonSlow, abort: true, cause: err,
-				detail: "no room for what waits on " + quote(sub.destination)})
+			more.s.end(&ending{Reason: reasonSlow, abort: true, cause: err,
+				detail: "no room for what waits on " + quote(sub.destination())})
 		}
 	})
 	if sub.gone.Load() {
@@ -56,7 +58,7 @@ func (q *queue) lent(sub *subscription) int64 {
 	n := 0
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, h := range sub.unacked {
+	for _, h := range sub.special().unacked {
 		if h.d != nil {
 			n += h.d.Message().Size()
 		}

@@ -43,6 +43,7 @@ type run struct {
 	// Of topics.look.
 	hash  uint64
 	first slot
+	found found
 }
 
 type topicSend struct {

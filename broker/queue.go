@@ -95,7 +95,8 @@ func (q *queue) hand(d store.Delivery) (taken, denied bool) {
 		}
 		sub := q.subs[q.turn]
 		q.turn++
-		if f := sub.filter.Load(); f != nil && (*f)(destinationOf(d.Message())) {
+		more := sub.special()
+		if f := more.filter.Load(); f != nil && (*f)(destinationOf(d.Message())) {
 			filtered++
 			continue
 		}
@@ -108,26 +109,26 @@ func (q *queue) hand(d store.Delivery) (taken, denied bool) {
 				continue
 			}
 			it.seq = sub.hold(d)
-			sub.s.unacked.Add(1)
+			more.s.unacked.Add(1)
 			if mutant.Is(mutant.AckAtDelivery) {
 				defer d.Ack(nil)
 			}
 		}
-		if sub.s.out.putDelivery(it) {
-			sub.free--
+		if more.s.out.putDelivery(it) {
+			more.free--
 			if q.given += weight(d.Message()); q.given >= tellBytes {
 				q.b.tell(q.given)
 				q.given = 0
 			}
-			if sub.topic != "" && d.Count() == 1 {
-				sub.fresh.Add(-int64(d.Message().Size()))
+			if more.topic != "" && d.Count() == 1 {
+				more.fresh.Add(-int64(d.Message().Size()))
 			}
 			return true, false
 		}
 		if sub.mode != ackAuto {
-			sub.unacked = sub.unacked[:len(sub.unacked)-1]
-			sub.bytes -= int64(d.Message().Size())
-			sub.s.unacked.Add(-1)
+			more.unacked = more.unacked[:len(more.unacked)-1]
+			more.bytes -= int64(d.Message().Size())
+			more.s.unacked.Add(-1)
 		}
 	}
 	return false, filtered > 0 && filtered == len(q.subs)
@@ -137,22 +138,24 @@ func (q *queue) hand(d store.Delivery) (taken, denied bool) {
 // session may hold more, and its outbox is not half full. If only the session stands in the way,
 // the session will call refill. q.mu is held.
 func (sub *subscription) ready() bool {
-	if sub.free <= 0 || sub.gone.Load() {
+	more := sub.special()
+	if more.free <= 0 || sub.gone.Load() {
 		return false
 	}
-	if sub.s.hasRoom(sub.mode) {
+	if more.s.hasRoom(sub.mode) {
 		return true
 	}
 	// Say so first and look again: whoever makes room looks for stalled afterwards.
-	sub.s.stalled.Store(true)
-	return sub.s.hasRoom(sub.mode)
+	more.s.stalled.Store(true)
+	return more.s.hasRoom(sub.mode)
 }
 
 // fits reports whether a subscription may hold one more message of that size: any, if it holds none.
 // One that finds no room anywhere waits, and those behind it, until somebody has acknowledged enough.
 // q.mu is held.
 func (sub *subscription) fits(d store.Delivery) bool {
-	return sub.bytes == 0 || sub.bytes+int64(d.Message().Size()) <= sub.s.limits.PrefetchBytes || mutant.Is(mutant.PrefetchBytesFree)
+	more := sub.special()
+	return more.bytes == 0 || more.bytes+int64(d.Message().Size()) <= more.s.limits.PrefetchBytes || mutant.Is(mutant.PrefetchBytesFree)
 }
 
 // refill hands out what is parked and grants the engine as much credit as the subscriptions have
@@ -195,7 +198,7 @@ func (q *queue) share() (c store.Consumer, want int, denied []store.Delivery) {
 	most := want + maxCredit
 	for i := 0; i < len(q.subs) && want < most; i++ { // the rest of many would not change it
 		if sub := q.subs[i]; sub.ready() {
-			want += sub.free
+			want += sub.special().free
 		}
 	}
 	want = min(want, most)
@@ -208,9 +211,10 @@ func (q *queue) share() (c store.Consumer, want int, denied []store.Delivery) {
 
 // freed tells that n messages of a subscription are settled, of so many bytes if they had to be.
 func (q *queue) freed(sub *subscription, n int, bytes int64) {
+	more := sub.special()
 	q.mu.Lock()
-	sub.free += n
-	sub.bytes -= bytes
+	more.free += n
+	more.bytes -= bytes
 	q.mu.Unlock()
 	q.refill()
 }
@@ -236,6 +240,7 @@ func (q *queue) remove(sub *subscription) {
 // redelivered, and those that never reached the wire, unmarked; all take their old places
 // (STOMP 1.2, UNSUBSCRIBE). Then the other subscriptions go on, or the queue ends.
 func (q *queue) settle(sub *subscription, unsent []outItem) {
+	more := sub.special()
 	never := make(map[uint64]bool, len(unsent))
 	for _, it := range unsent {
 		if it.seq != 0 {
@@ -243,8 +248,8 @@ func (q *queue) settle(sub *subscription, unsent []outItem) {
 		}
 	}
 	q.mu.Lock()
-	hs := sub.unacked
-	sub.unacked, sub.settled = nil, 0
+	hs := more.unacked
+	more.unacked, more.settled = nil, 0
 	q.settling++ // what comes again must not be overtaken by what nobody has had yet
 	q.mu.Unlock()
 
@@ -253,7 +258,7 @@ func (q *queue) settle(sub *subscription, unsent []outItem) {
 		if h.d == nil {
 			continue
 		}
-		sub.s.unacked.Add(-1)
+		more.s.unacked.Add(-1)
 		if h.unsent || never[h.seq] {
 			h.d.Release()
 		} else {

@@ -19,7 +19,6 @@ func (s *session) handle(f *stompframe.Frame) *ending {
 	}
 	if !s.connected && mutant.Is(mutant.ConnectNotNeeded) {
 		s.version, s.connected = stompframe.V12, true
-		s.subscriptions = make(map[string]*subscription)
 		s.become(nobody)
 	}
 	if !s.connected {

@@ -28,6 +28,7 @@ type session struct {
 	out    outbox
 	acks   receipts
 	within time.Duration // the time to CONNECT
+	number uint32        // in b.numbers; 0: none, then no subscription is ordinary
 
 	// Set once by CONNECT, before anything else of the session can be seen by others.
 	limits   *Limits // at first those for everyone
@@ -37,11 +38,12 @@ type session struct {
 
 	// Written by the reader under table, which others hold to read it; taken before a rule's locks.
 	table         sync.Mutex
-	subscriptions map[string]*subscription
+	subscriptions subscriptions
 
 	// Owned by the reader.
 	counted      counted
 	connected    bool
+	detached     bool   // all its subscriptions are gone
 	numbers      uint64 // subscriptions made so far
 	patterns     int    // subscriptions to patterns
 	transactions map[string]*transaction
@@ -135,7 +137,6 @@ func (s *session) read() *ending {
 		case mutant.Is(mutant.RefusedGoesOn) && !s.connected && f.Command == frame.CONNECT:
 			s.sendError(e, true)
 			s.version, s.connected = stompframe.V12, true
-			s.subscriptions = make(map[string]*subscription)
 			s.become(nobody)
 		case s.soft && e.Soft:
 			// In the order of the frames that asked for a receipt.
@@ -178,7 +179,7 @@ func (s *session) tooSlow(sub *subscription) {
 		return
 	}
 	s.end(&ending{Reason: reasonSlow, abort: true,
-		detail: "more than " + strconv.FormatInt(s.out.limit, 10) + " bytes wait for it, on " + quote(sub.destination)})
+		detail: "more than " + strconv.FormatInt(s.out.limit, 10) + " bytes wait for it, on " + quote(sub.destination())})
 }
 
 // finish ends the session in order: nothing new comes in, what it held goes back to the queues,
@@ -373,34 +374,36 @@ func (s *session) detach() {
 		delete(s.transactions, id)
 	}
 	// First out of all queues, so that nothing given back comes to this session again.
-	for _, sub := range s.subscriptions {
+	for sub := range s.subscriptions.all() {
 		s.leave(sub)
 	}
 	unsent := make(map[*subscription][]outItem)
 	for _, it := range s.out.withdraw(nil) {
 		unsent[it.sub] = append(unsent[it.sub], it)
 	}
-	for _, sub := range s.subscriptions {
-		if sub.queue != nil {
-			sub.queue.settle(sub, unsent[sub])
-			s.b.durables.leave(sub.durable)
+	for sub := range s.subscriptions.all() {
+		if sub.queue() != nil {
+			sub.queue().settle(sub, unsent[sub])
+			s.b.durables.leave(sub.special().durable)
 		}
 	}
 	for _, t := range s.temps {
 		s.dropTemp(t)
 	}
+	s.detached = true
 	s.table.Lock()
-	s.subscriptions, s.temps = nil, nil
+	s.subscriptions, s.temps = subscriptions{}, nil
 	s.table.Unlock()
 }
 
 // leave ends the deliveries to a subscription.
 func (s *session) leave(sub *subscription) {
-	if sub.topic != "" {
-		s.b.topics.unsubscribe(sub.topic, sub.wild, sub)
+	more := sub.special()
+	if more.topic != "" {
+		s.b.topics.unsubscribe(more.topic, sub.wild, sub)
 	}
-	if sub.queue != nil {
-		sub.queue.remove(sub)
+	if more.queue != nil {
+		more.queue.remove(sub)
 		return
 	}
 	s.b.topics.unsubscribe(sub.route(), sub.wild, sub)
@@ -419,7 +422,7 @@ func (s *session) unstall() {
 	s.stalled.Store(false)
 	if subs := s.consuming.Load(); subs != nil {
 		for _, sub := range *subs {
-			sub.queue.refill()
+			sub.queue().refill()
 		}
 	}
 }
@@ -441,7 +444,7 @@ func (s *session) written(batch []outItem) {
 			continue
 		}
 		if it.sub != sub && sub != nil {
-			sub.queue.freed(sub, freed, 0)
+			sub.queue().freed(sub, freed, 0)
 			freed = 0
 		}
 		sub = it.sub
@@ -449,7 +452,7 @@ func (s *session) written(batch []outItem) {
 		it.d.Ack(nil)
 	}
 	if sub != nil {
-		sub.queue.freed(sub, freed, 0)
+		sub.queue().freed(sub, freed, 0)
 	}
 	s.delivered.Add(messages)
 	s.unstall()
@@ -462,7 +465,7 @@ func (s *session) giveBack(items []outItem, tried bool) {
 		case it.d == nil:
 		case it.seq != 0:
 			if !tried {
-				it.sub.queue.neverSent(it.sub, it.seq)
+				it.sub.queue().neverSent(it.sub, it.seq)
 			}
 		case tried:
 			it.d.Nack(0, nil)
@@ -477,6 +480,6 @@ func (q *queue) neverSent(sub *subscription, seq uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if i := sub.find(seq); i >= 0 {
-		sub.unacked[i].unsent = true
+		sub.special().unacked[i].unsent = true
 	}
 }

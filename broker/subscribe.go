@@ -31,17 +31,17 @@ func (s *session) handleSubscribe(f *stompframe.Frame) *ending {
 			return bad
 		}
 	}
-	if len(s.subscriptions) >= s.limits.Subscriptions && !mutant.Is(mutant.SubscriptionsUncounted) {
-		s.b.durables.leave(sub.durable)
+	if int(s.subscriptions.n) >= s.limits.Subscriptions && !mutant.Is(mutant.SubscriptionsUncounted) {
+		s.b.durables.leave(sub.special().durable)
 		return because(reasonSubscriptions, "this session has %d subscriptions, its limit", s.limits.Subscriptions)
 	}
 	if sub.pattern && s.patterns >= s.limits.WildcardSubscriptions && !mutant.Is(mutant.PatternsUncounted) {
-		s.b.durables.leave(sub.durable)
+		s.b.durables.leave(sub.special().durable)
 		return because(reasonWildcards, "this session has %d subscriptions to patterns, its limit", s.patterns)
 	}
-	s.dropImplicit(sub.id) // two subscriptions of one name could not be told apart
+	s.dropImplicit(sub.id()) // two subscriptions of one name could not be told apart
 	s.numbers++
-	sub.number = s.numbers
+	sub.special().number = s.numbers
 	sub.noLocal = says(f.Header.String("no-local"), "true") || says(f.Header.String("activemq.noLocal"), "true")
 	return s.start(sub, f.Header.String(frame.Receipt))
 }
@@ -52,13 +52,13 @@ func (s *session) start(sub *subscription, receiptID string) *ending {
 	if receiptID != "" {
 		s.waitReceipts(s.limits.SendTime) // in the order of the frames that asked
 	}
-	if sub.asked && sub.mode != ackAuto && !sub.queued {
+	if sub.special().asked && sub.mode != ackAuto && !sub.queued {
 		s.routePrivate(sub)
 	}
 	if sub.queued {
 		return s.consume(sub, receiptID)
 	}
-	sub.slim()
+	sub = s.slimmed(sub)
 	if bad := s.enrol(sub); bad != nil {
 		return bad
 	}
@@ -76,14 +76,14 @@ func (s *session) nameSubscription(sub *subscription, f *stompframe.Frame) *endi
 	id, ok := f.Header.Get(frame.Id)
 	switch {
 	case ok:
-		sub.called(string(id))
+		sub.call(string(id))
 	case s.version == stompframe.V10:
-		sub.id, sub.anonymous = sub.destination, true
+		sub.anonymous = true
 	default:
 		return because(reasonMissingHeader, "SUBSCRIBE needs an id in STOMP %s", s.version)
 	}
-	if old := s.subscriptions[sub.id]; old != nil {
-		return because(reasonDuplicateID, "subscription %s exists, to %s", quote(sub.id), quote(old.destination))
+	if old := s.subscriptions.get(sub.id(), false); old != nil {
+		return because(reasonDuplicateID, "subscription %s exists, to %s", quote(sub.id()), quote(old.destination()))
 	}
 	return nil
 }
@@ -107,9 +107,10 @@ func readAckMode(sub *subscription, f *stompframe.Frame) *ending {
 // readPrefetch reads how many messages the subscription may hold, from the first of the names in
 // use; 0 means as many as the session may hold.
 func (s *session) readPrefetch(sub *subscription, f *stompframe.Frame) *ending {
-	sub.prefetch = defaultPrefetch
+	more := sub.special()
+	more.prefetch = defaultPrefetch
 	if sub.mode == ackAuto {
-		sub.prefetch = autoPrefetch
+		more.prefetch = autoPrefetch
 	}
 	for _, name := range []string{"prefetch-count", "activemq.prefetchSize", "credit"} {
 		v, ok := f.Header.Get(name)
@@ -124,11 +125,11 @@ func (s *session) readPrefetch(sub *subscription, f *stompframe.Frame) *ending {
 		if n == 0 {
 			n = s.limits.Unacked
 		}
-		sub.prefetch = n
-		sub.asked = true
+		more.prefetch = n
+		more.asked = true
 		break
 	}
-	sub.prefetch = min(sub.prefetch, s.limits.Unacked)
+	more.prefetch = min(more.prefetch, s.limits.Unacked)
 	return nil
 }
 
@@ -157,27 +158,28 @@ func refuseUnsupported(sub *subscription, f *stompframe.Frame) *ending {
 
 // routeSubscription decides what the subscription listens to.
 func (s *session) routeSubscription(sub *subscription, f *stompframe.Frame) *ending {
-	p, bad := s.allow(OpSubscribe, sub.destination)
+	more := sub.special()
+	p, bad := s.allow(OpSubscribe, sub.destination())
 	if bad != nil {
 		return bad
 	}
 	sub.permitted(p)
-	sub.routed, sub.wild = p.name, p.wild
+	more.routed, sub.wild = p.name, p.wild
 	switch p.kind {
 	case kindTopic:
-		if name := durableName(f, sub.id); name != "" {
+		if name := durableName(f, sub.id()); name != "" {
 			return s.routeDurable(sub, p, name)
 		}
 	case kindQueue:
 		sub.queued = true
-		sub.ephemeral = f.Header.Has(hdrSimpOrig)
+		more.ephemeral = f.Header.Has(hdrSimpOrig)
 	case kindTempQueue:
 		t, bad := s.temp(p)
 		if bad != nil {
 			return bad
 		}
-		sub.routed, sub.queued, sub.temp = t.queue, true, true
-		s.dropImplicit(sub.destination)
+		more.routed, sub.queued, more.temp = t.queue, true, true
+		s.dropImplicit(sub.destination())
 	}
 	return nil
 }
@@ -191,43 +193,45 @@ func (s *session) routeDurable(sub *subscription, p permit, name string) *ending
 	if bad := s.b.bind(queue, s.owner(), p, s.limits.Subscriptions); bad != nil {
 		return bad
 	}
-	sub.routed, sub.queued, sub.durable, sub.wild = queue, true, queue, false
+	more := sub.special()
+	more.routed, more.durable, sub.queued, sub.wild = queue, queue, true, false
 	return nil
 }
 
 // consume joins the queue of a subscription. It has no room for a message until its RECEIPT is
 // on its way.
 func (s *session) consume(sub *subscription, receiptID string) *ending {
-	sub.ephemeral = sub.ephemeral && s.b.engine.Stat(sub.routed).Messages() == 0
+	more := sub.special()
+	more.ephemeral = more.ephemeral && s.b.engine.Stat(more.routed).Messages() == 0
 	if bad := s.enrol(sub); bad != nil {
-		s.b.durables.leave(sub.durable)
+		s.b.durables.leave(more.durable)
 		return bad
 	}
 	if err := s.b.join(sub); err != nil {
 		s.strike(sub)
-		s.b.durables.leave(sub.durable)
+		s.b.durables.leave(more.durable)
 		if errors.Is(err, store.ErrQueues) {
-			return because(reasonQueues, "there are as many as there may be, limits.queues, and %s is not one of them", quote(sub.destination))
+			return because(reasonQueues, "there are as many as there may be, limits.queues, and %s is not one of them", quote(sub.destination()))
 		}
-		return because(reasonStore, "consume %s: %v", quote(sub.destination), err)
+		return because(reasonStore, "consume %s: %v", quote(sub.destination()), err)
 	}
 	s.noteConsuming()
-	if sub.topic != "" {
-		s.b.topics.subscribe(sub.topic, sub.wild, sub)
+	if more.topic != "" {
+		s.b.topics.subscribe(more.topic, sub.wild, sub)
 	}
 	if receiptID != "" {
 		s.out.putHeld(receiptFrame(s.version, receiptID)) // read, it is true: the subscription has its turn
 		defer s.out.release()
 	}
-	sub.queue.freed(sub, sub.prefetch, 0)
+	more.queue.freed(sub, more.prefetch, 0)
 	return nil
 }
 
 // noteConsuming makes the list of queue subscriptions for those who wake their queues.
 func (s *session) noteConsuming() {
-	list := make([]*subscription, 0, len(s.subscriptions))
-	for _, sub := range s.subscriptions {
-		if sub.queue != nil {
+	list := make([]*subscription, 0, s.subscriptions.n)
+	for sub := range s.subscriptions.all() {
+		if sub.queue() != nil {
 			list = append(list, sub)
 		}
 	}
@@ -242,9 +246,9 @@ func (s *session) handleUnsubscribe(f *stompframe.Frame) *ending {
 		return because(reasonMissingHeader, "UNSUBSCRIBE needs the id of a subscription")
 	}
 	durable := durableName(f, id)
-	sub := s.subscriptions[id]
+	sub := s.subscriptions.get(id, false)
 	if sub == nil {
-		sub = s.subscriptions[implicitKey(id)]
+		sub = s.subscriptions.get(id, true)
 	}
 	if sub == nil {
 		found, bad := false, (*ending)(nil)
@@ -260,8 +264,8 @@ func (s *session) handleUnsubscribe(f *stompframe.Frame) *ending {
 		return bad
 	}
 	s.unsubscribe(sub)
-	if durable != "" && sub.durable != "" {
-		if bad := s.b.unbind(sub.durable); bad != nil {
+	if durable != "" && sub.special().durable != "" {
+		if bad := s.b.unbind(sub.special().durable); bad != nil {
 			return bad
 		}
 	}
@@ -278,10 +282,10 @@ func (s *session) subscriptionNamed(f *stompframe.Frame) (id string, ok bool) {
 	}
 	v, ok = f.Header.Get(frame.Destination)
 	id = string(v)
-	if s.subscriptions[id] == nil {
-		for _, sub := range s.subscriptions {
-			if sub.destination == id {
-				return sub.id, ok
+	if s.subscriptions.get(id, false) == nil {
+		for sub := range s.subscriptions.all() {
+			if sub.destination() == id {
+				return sub.id(), ok
 			}
 		}
 	}
@@ -292,10 +296,10 @@ func (s *session) unsubscribe(sub *subscription) {
 	s.strike(sub)
 	s.leave(sub)
 	unsent := s.out.withdraw(sub)
-	if sub.queue != nil {
+	if sub.queue() != nil {
 		s.noteConsuming()
-		sub.queue.settle(sub, unsent)
-		s.b.durables.leave(sub.durable)
+		sub.queue().settle(sub, unsent)
+		s.b.durables.leave(sub.special().durable)
 		s.unstall()
 	}
 }

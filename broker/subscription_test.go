@@ -17,13 +17,16 @@ func TestSubscriptionNames(t *testing.T) {
 	for _, c := range []struct{ version, id, name string }{
 		{"1.2", "0", "0"},
 		{"1.2", "sub-0", "sub-0"},
-		{"1.2", "twenty-characters-id", "twenty-characters-id"},
-		{"1.2", "twenty-one-characters", "twenty-one-characters"},
 		{"1.2", uuid, uuid},
+		{"1.2", long[:94], long[:94]}, // with the destination as much as has room in the subscription
+		{"1.2", long[:95], long[:95]},
+		{"1.2", long[:102], long[:102]},
+		{"1.2", long[:103], long[:103]},
 		{"1.2", long, long},
+		{"1.2", "", ""},
 		{"1.2", `a\cb`, "a:b"},
-		{"1.2", `\\\c\n\\\c\n\\\c\n\\`, "\\:\n\\:\n\\:\n\\"}, // 20 as it is written
-		{"1.2", `\\\c\n\\\c\n\\\c\n\\\\`, "\\:\n\\:\n\\:\n\\\\"},
+		{"1.2", long[:100] + `\c`, long[:100] + ":"},
+		{"1.2", long[:101] + `\c`, long[:101] + ":"},
 		{"1.2", uuid + `\c1`, uuid + ":1"},
 		{"1.1", `a\cb`, "a:b"},
 		{"1.1", uuid + `\\`, uuid + `\`},
@@ -60,6 +63,12 @@ func TestSubscriptionNames(t *testing.T) {
 		}
 		topic.send("UNSUBSCRIBE\nid:" + c.id + "\nreceipt:u\n\n")
 		topic.expect("RECEIPT", "receipt-id:u")
+		sender.send("SEND\ndestination:/topic/x\nreceipt:s\n\nlast")
+		sender.expect("RECEIPT", "receipt-id:s")
+		topic.sync()
+		if f := twin.expect("MESSAGE"); f.header["subscription"] != c.name || f.header["destination"] != "/topic/x" || f.body != "last" {
+			t.Errorf("%s %q: %q, %s", c.version, c.id, f.header["subscription"], f.body)
+		}
 	}
 }
 

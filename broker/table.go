@@ -58,7 +58,7 @@ func (b *Broker) join(sub *subscription) error {
 // find it a consumer. A queue that is ending is waited for, and nil returned.
 func (b *Broker) enter(sub *subscription) (q *queue, made bool, err error) {
 	b.mu.Lock()
-	q = b.queues[sub.routed]
+	q = b.queues[sub.special().routed]
 	if q == nil {
 		if b.closing {
 			b.mu.Unlock()
@@ -71,7 +71,7 @@ func (b *Broker) enter(sub *subscription) (q *queue, made bool, err error) {
 	q.mu.Lock()
 	closed := q.closed
 	if !closed {
-		sub.queue = q
+		sub.special().queue = q
 		q.subs = append(q.subs, sub)
 	}
 	q.mu.Unlock()
@@ -84,14 +84,14 @@ func (b *Broker) enter(sub *subscription) (q *queue, made bool, err error) {
 }
 
 func (b *Broker) newQueue(sub *subscription) *queue {
-	q := &queue{b: b, name: sub.routed, engine: b.engine, ready: make(chan struct{}), ended: make(chan struct{})}
+	q := &queue{b: b, name: sub.special().routed, engine: b.engine, ready: make(chan struct{}), ended: make(chan struct{})}
 	switch {
-	case sub.topic != "":
+	case sub.special().topic != "":
 		q.engine, q.ephemeral = b.private, true
-	case sub.temp || sub.ephemeral:
+	case sub.special().temp || sub.special().ephemeral:
 		q.engine, q.ephemeral = b.transient, true
 	}
-	q.keep = sub.temp
+	q.keep = sub.special().temp
 	return q
 }
 

@@ -56,26 +56,27 @@ func (s *session) replyTo(f *stompframe.Frame) (string, *ending) {
 		t.token = randomID(20)
 		s.b.replies.Store(t.token, t.queue)
 	}
-	for _, sub := range s.subscriptions {
-		if sub.routed == t.queue {
+	for sub := range s.subscriptions.all() {
+		if sub.special().routed == t.queue {
 			return replyPrefix + t.token, nil
 		}
 	}
-	if s.subscriptions[v] != nil {
+	if s.subscriptions.get(v, false) != nil {
 		return replyPrefix + t.token, nil // a subscription of that name is there; replies wait for one of their own
 	}
 	sub := newSubscription(s, v)
-	sub.called(v)
-	sub.routed, sub.prefetch, sub.queued, sub.temp, sub.implicit = t.queue, autoPrefetch, true, true, true
+	sub.call(v)
+	more := sub.special()
+	more.routed, more.prefetch, more.temp, more.implicit, sub.queued = t.queue, autoPrefetch, true, true, true
 	sub.permitted(p)
 	s.numbers++
-	sub.number = s.numbers
+	more.number = s.numbers
 	return replyPrefix + t.token, s.consume(sub, "")
 }
 
 // dropImplicit ends the subscription that a reply-to made, for a SUBSCRIBE that takes its place.
 func (s *session) dropImplicit(destination string) {
-	if sub := s.subscriptions[implicitKey(destination)]; sub != nil {
+	if sub := s.subscriptions.get(destination, true); sub != nil {
 		s.unsubscribe(sub)
 	}
 }

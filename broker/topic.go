@@ -5,6 +5,8 @@ import "sync"
 // topics routes topic messages. A name that somebody subscribes to, or a pattern, has an
 // audience; publishing finds the audience of the name and those of the patterns that match it.
 type topics struct {
+	sessions *sessionNumbers
+
 	mu       sync.RWMutex // guards what follows; never held while delivering
 	exact    index
 	patterns node
@@ -28,6 +30,18 @@ const tooMany = -1
 type listeners struct {
 	lists [][]*subscription
 	few   []*subscription // holds the lists of small audiences
+}
+
+// listen appends who was found to listen to a name, as add does.
+func (l *listeners) listen(f found) {
+	switch {
+	case f.lone != nil:
+		from := len(l.few)
+		l.few = append(l.few, f.lone)
+		l.lists = append(l.lists, l.few[from:len(l.few):len(l.few)])
+	case f.crowd != nil:
+		l.add(f.crowd)
+	}
 }
 
 // add appends the members of a as they are now. It is good until the next clear. topics.mu is held.
@@ -102,7 +116,7 @@ func (a *audience) leave(s *subscription) bool {
 	return false
 }
 
-func newTopics() *topics { return &topics{exact: newIndex()} }
+func newTopics(n *sessionNumbers) *topics { return &topics{exact: newIndex(), sessions: n} }
 
 // subscribe makes s a member of the audience of name, which is a pattern if wild. From its
 // return on every message published is delivered to s.
@@ -110,7 +124,7 @@ func (t *topics) subscribe(name string, wild bool, s *subscription) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !wild {
-		t.exact.make(name).add(s)
+		t.exact.add(name, s)
 		return
 	}
 	slot := t.patterns.slot(topicRest(name), true)
@@ -129,9 +143,7 @@ func (t *topics) unsubscribe(name string, wild bool, s *subscription) {
 		return
 	}
 	if !wild {
-		if a := t.exact.get(name); a != nil && a.leave(s) {
-			t.exact.remove(name)
-		}
+		t.exact.leave(name, s)
 		return
 	}
 	rest := topicRest(name)
@@ -140,16 +152,6 @@ func (t *topics) unsubscribe(name string, wild bool, s *subscription) {
 		t.wild--
 		t.patterns.prune(rest)
 	}
-}
-
-// spelling is name, or where it has an audience already, that one's, so that many need memory for it once.
-func (t *topics) spelling(name string) string {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if a := t.exact.get(name); a != nil {
-		return a.name
-	}
-	return name
 }
 
 // publish delivers a burst to all who are subscribed to name, and returns the durable subscriptions,
@@ -165,9 +167,7 @@ func (t *topics) publish(name string, b *burst, from *session, c *claims) (durab
 func (t *topics) listen(name string, l *listeners) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if a := t.exact.get(name); a != nil {
-		l.add(a)
-	}
+	l.listen(t.exact.get(name))
 	t.match(name, l)
 }
 
@@ -181,31 +181,31 @@ func (t *topics) look(runs []run, l *listeners) {
 		runs[i].hash = x.hash(runs[i].sends[0].topic)
 	}
 	for i := range runs {
-		runs[i].first = x.at(runs[i].hash)
+		runs[i].first = x.first(runs[i].hash)
+	}
+	for i := range runs {
+		runs[i].found = x.at(runs[i].first)
 	}
 	for i := range runs {
 		r := &runs[i]
-		if r.first.a != nil && (r.first.hash != r.hash || len(r.first.a.name) != len(r.sends[0].topic)) {
-			r.first.a = x.find(r.hash, r.sends[0].topic)
+		if !r.found.some() || len(r.found.name()) != len(r.sends[0].topic) {
+			r.found = x.find(r.hash, r.sends[0].topic)
 		}
 	}
 	for i := range runs {
 		r := &runs[i]
-		if last := len(r.sends[0].topic) - 1; r.first.a != nil && r.first.a.name[last] != r.sends[0].topic[last] {
-			r.first.a = x.find(r.hash, r.sends[0].topic)
+		if last := len(r.sends[0].topic) - 1; r.found.some() && r.found.name()[last] != r.sends[0].topic[last] {
+			r.found = x.find(r.hash, r.sends[0].topic)
 		}
 	}
 	for i := range runs {
 		r := &runs[i]
 		name := r.sends[0].topic
-		a := r.first.a
-		if a != nil && a.name != name {
-			a = x.find(r.hash, name)
+		if r.found.some() && r.found.name() != name {
+			r.found = x.find(r.hash, name)
 		}
 		r.from = len(l.lists)
-		if a != nil {
-			l.add(a)
-		}
+		l.listen(r.found)
 		t.match(name, l)
 		r.to = len(l.lists)
 	}
@@ -230,9 +230,9 @@ func (t *topics) serve(to [][]*subscription, name string, b *burst, from *sessio
 	}
 	for _, subs := range to {
 		for _, s := range subs {
-			if s.way == nil {
-				s.deliverTopic(name, b, from, c)
-			} else if s.way.enter(s) {
+			if !s.seat {
+				s.deliverTopic(t.sessions, name, b, from, c)
+			} else if s.special().way.enter(s) {
 				durable = append(durable, s)
 			}
 		}
@@ -246,7 +246,7 @@ func (t *topics) durable(name string) (durable seats) {
 	t.listen(name, &l)
 	for _, subs := range l.lists {
 		for _, s := range subs {
-			if s.way != nil && s.way.enter(s) {
+			if s.seat && s.special().way.enter(s) {
 				durable = append(durable, s)
 			}
 		}

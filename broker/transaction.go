@@ -206,11 +206,11 @@ func (s *session) handleCommit(f *stompframe.Frame) *ending {
 	}
 	for _, c := range tx.acks {
 		for _, h := range c.hs {
-			if c.sub.queue.engine == s.b.engine {
+			if c.sub.queue().engine == s.b.engine {
 				acks = append(acks, h.d)
 			}
 		}
-		later = later || c.sub.queue.engine != s.b.engine
+		later = later || c.sub.queue().engine != s.b.engine
 	}
 	id := f.Header.String(frame.Receipt)
 	r := s.acks.open(id)
@@ -254,7 +254,7 @@ func (s *session) follow(tx *transaction) {
 		}
 	}
 	for _, c := range tx.acks {
-		if c.sub.queue.engine != s.b.engine {
+		if c.sub.queue().engine != s.b.engine {
 			for _, h := range c.hs {
 				h.d.Ack(nil)
 			}
@@ -295,7 +295,7 @@ func (s *session) undo(tx *transaction) {
 		all = append(all, n.claim)
 	}
 	for _, c := range all {
-		q := c.sub.queue
+		q := c.sub.queue()
 		q.mu.Lock()
 		gone := c.sub.gone.Load()
 		if !gone {
