@@ -82,7 +82,7 @@ func (b *bench) parse(name string, args []string) ([]step, error) {
 		fs.IntVar(&f.Conns, "n", f.Conns, "connections open at a time")
 		fs.Float64Var(&f.Connects, "connects", 0, "connections per second; 0: as many as 64 make one after the other")
 	case "pause":
-		f.Subs, f.Rate, f.Conns, f.Topics, f.Duration = 10, 1000, 8000, 200, 15*time.Second
+		f.Subs, f.Rate, f.Conns, f.Topics, f.Duration = 10, 1000, 8000, 400, 15*time.Second
 		f.feed(fs)
 		fs.IntVar(&f.Conns, "n", f.Conns, "sessions at most")
 		fs.IntVar(&f.Topics, "topics", f.Topics, "subscriptions of each session")
@@ -292,7 +292,7 @@ func (f *benchFlags) reach() []step {
 		steps = append(steps, step{load.Fanout, with(func(o *load.Options) { o.Pubs = n })})
 	}
 	return append(steps, step{load.Pause, with(func(o *load.Options) {
-		o.Subs, o.Rate, o.Conns, o.Topics, o.Live, o.Duration = 10, 1000, 8000, 200, pauseLive<<20, 10*time.Second
+		o.Subs, o.Rate, o.Conns, o.Topics, o.Live, o.Duration = 10, 1000, 8000, 400, pauseLive<<20, 10*time.Second
 	})})
 }
 

@@ -25,12 +25,6 @@ const (
 	// come since the last collection, or twice as much is free after one, and less than quietRate in the last second.
 	garbageKept = 8 << 20
 	quietRate   = 1 << 20
-
-	// The runtime marks with a quarter of its processors. Where that is not a whole one it takes one by turns, of
-	// ten milliseconds and more, and what is ready to run there waits: subscribers saw pauses of 20 ms on
-	// two cores. So a heap of longLive, which takes long to mark, has a whole one. Below longLive/2 it has not.
-	longLive  = 64 << 20
-	wholeProc = 4
 )
 
 // tune adjusts the collector and the number of processors until ctx ends.
@@ -42,8 +36,8 @@ func (d *daemon) tune(ctx context.Context) {
 	t := time.NewTicker(gcInterval)
 	defer t.Stop()
 	set, rush := 0, rush{}
-	ps := procs{fixed: os.Getenv("GOMAXPROCS") != "", cores: runtime.NumCPU()}
-	defer ps.set(0)
+	ps := procs{fixed: os.Getenv("GOMAXPROCS") != ""}
+	defer ps.rest(false)
 	for {
 		metrics.Read(sample)
 		live, allocated := sample[0].Value.Uint64(), sample[1].Value.Uint64()
@@ -51,8 +45,7 @@ func (d *daemon) tune(ctx context.Context) {
 			debug.SetGCPercent(p)
 			set = p
 		}
-		ps.see()
-		ps.set(ps.want(live, allocated-rush.before, d.broker.Resting()))
+		ps.rest(d.broker.Resting())
 		if rush.over(live, allocated, sample[2].Value.Uint64(), sample[3].Value.Uint64()) {
 			debug.FreeOSMemory()
 		}
@@ -61,7 +54,7 @@ func (d *daemon) tune(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			case <-d.rest:
-				ps.set(ps.want(live, 0, d.broker.Resting()))
+				ps.rest(d.broker.Resting())
 			case <-t.C:
 				again = true
 			}
@@ -77,46 +70,23 @@ func (d *daemon) rested() {
 	}
 }
 
-// procs is how many processors the runtime has. To change that stops the world for a moment.
+// procs is how many processors the runtime has: while the broker rests one, so that what wakes up wakes nothing else, and
+// otherwise its own number. To change that stops the world for a moment.
 type procs struct {
 	fixed bool // somebody said how many
-	own   int  // as many as it takes by itself, when that was last seen: a quota may change
-	cores int
-	now   int // what has been set, or 0
+	one   bool
 }
 
-// want tells how many it should have, 0 for its own number. While the broker rests it is one: what wakes up then wakes
-// nothing else. While much is allocated beside that many live bytes it is as many as it takes to mark them by a whole one,
-// unless that are no more; where it has fewer than there are cores something else bounds it, the quota of a
-// container say, which more would use up sooner.
-func (p *procs) want(live, grown uint64, resting bool) int {
-	few := p.own < wholeProc && p.own == p.cores
+func (p *procs) rest(resting bool) {
 	switch {
-	case resting:
-		return 1
-	case p.now == wholeProc && live >= longLive/2, few && live >= longLive && grown >= quietRate:
-		return wholeProc
-	}
-	return 0
-}
-
-// see looks how many the runtime takes by itself, if it does.
-func (p *procs) see() {
-	if p.now == 0 {
-		p.own = runtime.GOMAXPROCS(0)
-	}
-}
-
-func (p *procs) set(n int) {
-	if p.fixed || n == p.now {
+	case p.fixed || resting == p.one:
 		return
-	}
-	if n == 0 {
+	case resting:
+		runtime.GOMAXPROCS(1)
+	default:
 		runtime.SetDefaultGOMAXPROCS()
-	} else {
-		runtime.GOMAXPROCS(n)
 	}
-	p.now = n
+	p.one = resting
 }
 
 // rush tells when much has become garbage and little does any more.

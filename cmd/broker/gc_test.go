@@ -53,50 +53,13 @@ func TestRush(t *testing.T) {
 	}
 }
 
-// A long heap is marked by a whole processor while there is garbage, a broker that rests has one, and where there are
-// enough of them, or somebody said how many, nothing changes.
-func TestProcs(t *testing.T) {
-	const rests, busy = true, false
-	for i, c := range []struct {
-		own, cores, now int
-		live, grown     uint64
-		resting         bool
-		want            int
-	}{
-		{2, 2, 0, longLive - 1, quietRate, busy, 0},
-		{2, 2, 0, longLive, quietRate, busy, 4},
-		{2, 2, 0, longLive, quietRate - 1, busy, 0}, // nothing to collect
-		{2, 2, 4, longLive / 2, 0, busy, 4},
-		{2, 2, 4, longLive/2 - 1, quietRate, busy, 0},
-		{2, 2, 4, longLive, quietRate, rests, 1},
-		{2, 2, 1, longLive, 0, busy, 0},
-		{8, 8, 0, longLive, quietRate, busy, 0},
-		{8, 8, 0, longLive, quietRate, rests, 1},
-		{2, 8, 0, longLive, quietRate, busy, 0}, // of a quota
-		{1, 1, 0, longLive, quietRate, busy, 4},
-	} {
-		p := procs{own: c.own, cores: c.cores, now: c.now}
-		if n := p.want(c.live, c.grown, c.resting); n != c.want {
-			t.Errorf("step %d: %d, want %d", i, n, c.want)
-		}
-	}
-	t.Cleanup(runtime.SetDefaultGOMAXPROCS)
-	runtime.GOMAXPROCS(3)
-	p := procs{now: 1, own: 2}
-	p.see()
-	if p.own != 2 {
-		t.Errorf("%d of its own, though one was set", p.own)
-	}
-	p.now = 0
-	p.see() // a quota has changed
-	if p.own != 3 {
-		t.Errorf("%d of its own, want 3", p.own)
-	}
+// Where somebody said how many processors there are, a rest changes nothing.
+func TestProcsAsSaid(t *testing.T) {
 	own := runtime.GOMAXPROCS(0)
-	p = procs{fixed: true}
-	p.set(own + 1)
-	if n := runtime.GOMAXPROCS(0); n != own {
-		t.Errorf("%d, though %d was said", n, own)
+	t.Cleanup(runtime.SetDefaultGOMAXPROCS)
+	p := procs{fixed: true}
+	if p.rest(true); runtime.GOMAXPROCS(0) != own {
+		t.Errorf("%d, though %d was said", runtime.GOMAXPROCS(0), own)
 	}
 }
 
