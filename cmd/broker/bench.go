@@ -27,7 +27,7 @@ broker spent, if it runs on this machine. Loads:
   disk      no broker: append and sync, as many outstanding as in "send"
   idle      many connections with one subscription each and heart-beats
   connect   connections made and closed while messages go to others at a fixed rate
-  pause     messages at a fixed rate beside idle sessions of 500 MiB: what the collector does to them
+  pause     messages at a fixed rate beside sessions that take 560 MiB: what the collector does to them
   poll      no broker: clients that ask the server of test/bench/polling again and again
   bare      no broker: a loop that writes messages to subscribers, what a fan-out costs at least
   all       a short series of the above

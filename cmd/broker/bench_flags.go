@@ -82,7 +82,7 @@ func (b *bench) parse(name string, args []string) ([]step, error) {
 		fs.IntVar(&f.Conns, "n", f.Conns, "connections open at a time")
 		fs.Float64Var(&f.Connects, "connects", 0, "connections per second; 0: as many as 64 make one after the other")
 	case "pause":
-		f.Subs, f.Rate, f.Conns, f.Topics, f.Duration = 10, 1000, 8000, 400, 15*time.Second
+		f.Subs, f.Rate, f.Conns, f.Topics, f.Duration = 10, 1000, 8000, 250, 15*time.Second
 		f.feed(fs)
 		fs.IntVar(&f.Conns, "n", f.Conns, "sessions at most")
 		fs.IntVar(&f.Topics, "topics", f.Topics, "subscriptions of each session")
@@ -292,11 +292,12 @@ func (f *benchFlags) reach() []step {
 		steps = append(steps, step{load.Fanout, with(func(o *load.Options) { o.Pubs = n })})
 	}
 	return append(steps, step{load.Pause, with(func(o *load.Options) {
-		o.Subs, o.Rate, o.Conns, o.Topics, o.Live, o.Duration = 10, 1000, 8000, 400, pauseLive<<20, 10*time.Second
+		o.Subs, o.Rate, o.Conns, o.Topics, o.Live, o.Duration = 10, 1000, 8000, 250, pauseLive<<20, 10*time.Second
 	})})
 }
 
-// pauseLive is by how many MiB the sessions of pause make the broker grow: some 500 of them are alive.
+// pauseLive is by how many MiB the sessions of pause make the broker grow: some 300 of them are alive, the others the room
+// that it has for garbage. More than 250 subscriptions each, and 10,000 sessions, are for who raises the broker's limits.
 const pauseLive = 560
 
 // bareSteps are the bare loops that the fan-out o is compared with.
