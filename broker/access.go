@@ -77,7 +77,11 @@ func (g *granted) may(op Op, name string, wild bool) (Filter, bool) {
 	case op == OpSend:
 		return nil, g.grants.MaySend(name)
 	}
-	return g.grants.MaySubscribe(name, wild)
+	filter, ok := g.grants.MaySubscribe(name, wild)
+	if filter != nil && !wild { // of one destination it leaves all or nothing
+		return nil, ok && !filter(name)
+	}
+	return filter, ok
 }
 
 // rights is what the session may do now.
@@ -154,14 +158,11 @@ func (s *session) reviewed(sub *subscription) *ending {
 		return nil
 	}
 	filter, ok := now.may(OpSubscribe, sub.name(), sub.pattern)
-	if !sub.full && filter != nil && filter(sub.name()) {
-		ok = false // it has no place for a filter, and one destination
-	}
 	if !ok {
 		return because(reasonForbidden, "SUBSCRIBE to %s is not permitted any more", quote(sub.destination()))
 	}
 	sub.by = now.number
-	if sub.full {
+	if sub.pattern {
 		sub.screen(filter)
 	}
 	return nil

@@ -135,7 +135,8 @@ type Grants interface {
 	MaySend(destination string) bool
 	// MaySubscribe reports whether a SUBSCRIBE to a destination is permitted; or, if wild, to a
 	// pattern as the package documentation of rules describes it, which needs all that it can match
-	// to be permitted but for what the filter then keeps from it. The filter is nil if nothing is.
+	// to be permitted but for what the filter then keeps from it. The filter is nil if nothing is; without wild one that
+	// keeps the destination itself is a refusal.
 	MaySubscribe(destination string, wild bool) (Filter, bool)
 }
 

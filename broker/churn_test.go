@@ -214,6 +214,6 @@ func TestSessionsOfOneNumber(t *testing.T) {
 	close(stop)
 	publishers.Wait()
 	if n := b.Numbered(); n > topics*3 {
-		t.Errorf("%d numbers for sessions, of which no more than %d were there at once", n, topics+3)
+		t.Errorf("%d numbers for sessions, of which no more than %d were there at once", n, topics*3)
 	}
 }

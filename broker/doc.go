@@ -30,7 +30,8 @@
 // Taken in this order, each released before I/O, before a call into an engine, and before a
 // Conn is touched: Broker.mu, topics.mu, queue.mu, receipts.mu, outbox.mu, wheel.mu. A queue puts
 // deliveries into outboxes under queue.mu, so that their order is the queue's. durables.mu comes
-// before topics.mu. expiry.mu and contexts.mu are taken alone; census.mu alone or under Broker.mu.
+// before topics.mu. expiry.mu and contexts.mu are taken alone; census.mu and that of the sessions' numbers alone or under
+// Broker.mu.
 //
 // # Panics
 //

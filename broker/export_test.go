@@ -223,12 +223,36 @@ func (s *Subscriptions) Get(id string, implicit bool) (l Listener, ok bool) {
 // Remove takes out what Add returned.
 func (s *Subscriptions) Remove(l Listener) { s.t.remove(l.sub) }
 
-// All is how many there are, counted, and how many slots.
-func (s *Subscriptions) All() (n, counted, slots int) {
+// All is how many there are, counted, how many slots, and how many places in memory.
+func (s *Subscriptions) All() (n, counted, slots, places int) {
 	for range s.t.all() {
 		counted++
 	}
-	return int(s.t.n), counted, len(s.t.slots)
+	for _, b := range s.t.blocks {
+		places += len(b.subs)
+	}
+	return int(s.t.n), counted, len(s.t.slots), places
+}
+
+// Slab is a slab of integers.
+type Slab struct{ s slab[int] }
+
+// Put gives v a number.
+func (s *Slab) Put(v *int) uint32 { return s.s.put(v) }
+
+// At is what has it.
+func (s *Slab) At(n uint32) *int { return s.s.at(n) }
+
+// Drop frees it.
+func (s *Slab) Drop(n uint32) { s.s.drop(n) }
+
+// Places is how many there are in memory.
+func (s *Slab) Places() int {
+	n := 0
+	for i := range s.s.pages {
+		n += len(s.s.pages[i].held)
+	}
+	return n
 }
 
 // Len is how many names there are, and how many slots.

@@ -96,9 +96,59 @@ func TestSubscriptionsTable(t *testing.T) {
 				want[k] = x.Add(k.id, k.implicit)
 			}
 		}
-		n, counted, slots := x.All()
-		if n != len(want) || counted != n || slots > max(2, 8*n) {
-			t.Fatalf("%d, and %d counted, in %d slots, want %d", n, counted, slots, len(want))
+		n, counted, slots, places := x.All()
+		if n != len(want) || counted != n || slots > max(2, 8*n) || places > 4*(n+1) {
+			t.Fatalf("%d, and %d counted, in %d slots and %d places, want %d", n, counted, slots, places, len(want))
 		}
+	}
+}
+
+// A slab gives what it holds numbers that no other has, and after a peak has no more places than so many need.
+func TestSlab(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var x broker.Slab
+	want := map[uint32]*int{}
+	var numbers []uint32
+	for _, most := range []int{1, 2, 3, 5, 60, 300_000, 1000, 70_000, 4, 0} {
+		for range 2*max(most, len(want)) + 100 {
+			if len(want) < most {
+				v := new(int)
+				n := x.Put(v)
+				if want[n] != nil || n == 0 {
+					t.Fatalf("%d is given again", n)
+				}
+				want[n] = v
+				numbers = append(numbers, n)
+			}
+			if len(want) > most || len(want) > 0 && rnd.IntN(3) == 0 {
+				i := rnd.IntN(len(numbers))
+				n := numbers[i]
+				if x.At(n) != want[n] {
+					t.Fatalf("%d is another's", n)
+				}
+				x.Drop(n)
+				delete(want, n)
+				numbers[i] = numbers[len(numbers)-1]
+				numbers = numbers[:len(numbers)-1]
+			}
+		}
+		for n, v := range want {
+			if x.At(n) != v {
+				t.Fatalf("%d is another's", n)
+			}
+		}
+	}
+	if n := x.Places(); n != 0 {
+		t.Errorf("%d places for nothing", n)
+	}
+	for range 300_000 {
+		n := x.Put(new(int))
+		numbers = append(numbers, n)
+	}
+	for _, n := range numbers[100:] {
+		x.Drop(n)
+	}
+	if n := x.Places(); n > 300 {
+		t.Errorf("%d places for 100", n)
 	}
 }

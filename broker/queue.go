@@ -71,8 +71,11 @@ func (q *queue) deliver(d store.Delivery) {
 }
 
 // frozen tells that nothing is handed out: sessions give back what they held, or all of them end, and what one gives
-// back must not go to the next, to be given back again and be counted as delivered every time. q.mu is held.
-func (q *queue) frozen() bool { return q.settling > 0 || q.b.ctx.Err() != nil }
+// back must not go to the next, to be given back again and be counted as delivered every time. Private and temporary
+// queues end with their messages, which go out as long as they can. q.mu is held.
+func (q *queue) frozen() bool {
+	return q.settling > 0 || q.engine == q.b.engine && q.b.ctx.Err() != nil
+}
 
 // discard settles a message of a durable wildcard subscription that its owner may not have.
 func (q *queue) discard(d store.Delivery) {

@@ -346,3 +346,52 @@ func TestShutdownHandsNothingOn(t *testing.T) {
 		c.sync()
 	})
 }
+
+// A topic subscription that acknowledges goes on getting messages until its own turn to end comes: what waits for it is in
+// nobody else's way, and a gap would be called its own fault.
+func TestShutdownServesPrivateQueues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := memory.New(memory.Options{})
+		defer engine.Close()
+		b, err := broker.New(broker.Options{Engine: engine})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 100 {
+			c := connect(t, b)
+			c.send("SUBSCRIBE\nid:s\ndestination:/topic/x\nack:client-individual\nprefetch-count:10\n\n")
+			c.sync()
+			wg.Go(func() {
+				for f, ok := c.next(); ok; f, ok = c.next() {
+					if f.command == "MESSAGE" {
+						c.send("ACK\nid:" + f.header["ack"] + "\n\n")
+					}
+				}
+			})
+		}
+		for range 10 { // some of whom end late
+			p := connect(t, b)
+			wg.Go(func() {
+				for {
+					select {
+					case <-p.done:
+						return
+					case <-time.After(5 * time.Millisecond):
+						p.send("SEND\ndestination:/topic/x\n\n" + strings.Repeat("x", 10_000))
+					}
+				}
+			})
+		}
+		time.Sleep(20 * time.Millisecond)
+		if err := b.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+		for _, r := range b.Snapshot().Refused {
+			if r.Reason == "slow consumer" && r.Count > 0 {
+				t.Errorf("%d were called slow", r.Count)
+			}
+		}
+	})
+}

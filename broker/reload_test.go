@@ -285,3 +285,33 @@ func TestReloadsUnderLoad(t *testing.T) {
 		t.Error("too little happened")
 	}
 }
+
+// but is an Authorizer that permits every SUBSCRIBE, with a filter that keeps one destination from it.
+type but string
+
+func (d but) Grants(*broker.Principal, string) broker.Grants { return d }
+func (d but) MaySend(string) bool                            { return true }
+func (d but) MaySubscribe(string, bool) (broker.Filter, bool) {
+	return func(name string) bool { return name == string(d) }, true
+}
+
+// A filter that leaves nothing of a SUBSCRIBE to one destination is a refusal, then as after a reload; a pattern is filtered.
+func TestFilterOfOneDestination(t *testing.T) {
+	b := newBroker(t, broker.Options{Rules: but("/topic/a")})
+	c := soft(t, b, "alice")
+	if c.tells("SUBSCRIBE\nid:1\ndestination:/topic/a\n\n") {
+		t.Error("subscribed to what is kept from it")
+	}
+	if !c.maySubscribe("/topic/b") || !c.maySubscribe("/topic/*") {
+		t.Error("the filter keeps more from it than it says")
+	}
+	both := login(t, b, "login:bob\n")
+	both.send("SUBSCRIBE\nid:1\ndestination:/topic/b\n\n", "SUBSCRIBE\nid:2\ndestination:/topic/*\n\n")
+	both.sync()
+	b.Reload(nil, but("/topic/c"))
+	both.send("SEND\ndestination:/topic/c\n\nc", "SEND\ndestination:/topic/a\n\na")
+	both.expect("MESSAGE", "destination:/topic/a", "subscription:2")
+	both.sync()
+	b.Reload(nil, but("/topic/b"))
+	both.expect("ERROR", "message:not permitted")
+}

@@ -53,7 +53,7 @@ type fullSubscription struct {
 // special is what few subscriptions to topics have. All is static but what says who writes it.
 type special struct {
 	s           *session
-	filter      atomic.Pointer[Filter] // keeps from a subscription what its session may not get; mostly nil. A reload replaces it
+	filter      atomic.Pointer[Filter] // keeps from a wildcard subscription what its session may not get; mostly nil. A reload replaces it
 	destination string                 // as the client wrote it
 	named       string                 // see name
 	routed      string                 // see route
@@ -106,7 +106,7 @@ func newSubscription(s *session, destination string) *subscription {
 // slimmed is sub, or where nothing is special about it, an ordinary subscription that is the same. Nothing can reach it yet.
 func (s *session) slimmed(sub *subscription) *subscription {
 	more := sub.special()
-	if sub.queued || sub.mode != ackAuto || more.called != "" || more.filter.Load() != nil || sub.pattern ||
+	if sub.queued || sub.mode != ackAuto || more.called != "" || sub.pattern ||
 		more.named != more.destination || more.routed != more.destination ||
 		int(sub.short)+len(more.destination) > len(sub.text) || s.number == 0 {
 		return sub

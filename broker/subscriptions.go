@@ -26,8 +26,9 @@ type block struct {
 	next int32 // of an empty one: as subscriptions.empty
 }
 
-// perBlock is how many there are in a block, but for the first ones of a session.
-const perBlock = 16
+// perBlock is how many there are in a block, but for the first ones of a session: few, for one that stays keeps those
+// beside it in memory.
+const perBlock = 4
 
 // A place is a block and who of it, twice and one, or twice the number in fulls.
 func inBlock(block, i int) uint32 { return uint32(block*perBlock+i)<<1 | 1 } // #nosec G115 -- a session has not so many

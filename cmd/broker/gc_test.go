@@ -55,10 +55,10 @@ func TestRush(t *testing.T) {
 
 // Where somebody said how many processors there are, a rest changes nothing.
 func TestProcsAsSaid(t *testing.T) {
-	own := runtime.GOMAXPROCS(0)
 	t.Cleanup(runtime.SetDefaultGOMAXPROCS)
+	runtime.GOMAXPROCS(3)
 	p := procs{fixed: true}
-	if p.rest(true); runtime.GOMAXPROCS(0) != own {
+	if p.rest(true); runtime.GOMAXPROCS(0) != 3 {
 		t.Errorf("%d, though %d was said", runtime.GOMAXPROCS(0), own)
 	}
 }
