@@ -59,7 +59,7 @@ func TestProcsAsSaid(t *testing.T) {
 	runtime.GOMAXPROCS(3)
 	p := procs{fixed: true}
 	if p.rest(true); runtime.GOMAXPROCS(0) != 3 {
-		t.Errorf("%d, though %d was said", runtime.GOMAXPROCS(0), own)
+		t.Errorf("%d, though %d was said", runtime.GOMAXPROCS(0), 3)
 	}
 }
 
