@@ -224,7 +224,7 @@ func (b *Broker) dismiss(s *session) {
 
 // Shutdown drains the broker: new sessions are refused, those that are there are closed (code
 // 1012, spread over up to a second so that not all come back at once), what they had not
-// acknowledged returns to its queue. When ctx ends first, the rest is cut off. It returns when
+// acknowledged returns to its queue, of which nothing more is handed out. When ctx ends first, the rest is cut off. It returns when
 // no session is left, with ctx's error if it had to cut.
 func (b *Broker) Shutdown(ctx context.Context) error {
 	b.mu.Lock()

@@ -164,6 +164,27 @@ type Index struct{ x index }
 // NewIndex makes an empty one.
 func NewIndex() *Index { return &Index{newIndex()} }
 
+// Followed tells what of a subscription, or of the slots of the index, the collector would have to follow.
+func Followed() []string {
+	var pointers []string
+	var look func(of string, t reflect.Type)
+	look = func(of string, t reflect.Type) {
+		switch k := t.Kind(); {
+		case k == reflect.Struct:
+			for f := range t.Fields() {
+				look(of+"."+f.Name, f.Type)
+			}
+		case k == reflect.Array:
+			look(of, t.Elem())
+		case k > reflect.Complex128:
+			pointers = append(pointers, of)
+		}
+	}
+	look("subscription", reflect.TypeFor[subscription]())
+	look("slot", reflect.TypeFor[slot]())
+	return pointers
+}
+
 // Listener is one of those who listen to a name.
 type Listener struct{ sub *subscription }
 

@@ -17,6 +17,13 @@ func TestSizes(t *testing.T) {
 	}
 }
 
+// There may be millions of subscriptions, and of slots: the collector has nothing to follow in them.
+func TestNothingToFollow(t *testing.T) {
+	if pointers := broker.Followed(); len(pointers) > 0 {
+		t.Errorf("the collector follows %v", pointers)
+	}
+}
+
 // The table of names holds what a map would, whatever comes and goes, and grows and shrinks with it.
 func TestIndex(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
