@@ -24,6 +24,9 @@ const askTime = 5 * time.Second
 // ask makes the broker log its figures, and reads them from the end of its log, a file. The process
 // has to be a Gudok: others end at that signal.
 func ask(pid int, log string) (goRuntime, error) {
+	if pid <= 0 { // a signal to 0 goes to the whole process group of this program
+		return goRuntime{}, errors.New("-log needs the broker's process: none that may be seen listens at the URL's port, and there is no -pid")
+	}
 	f, err := os.Open(log)
 	if err != nil {
 		return goRuntime{}, fmt.Errorf("open the broker's log: %w", err)
