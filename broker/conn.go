@@ -45,11 +45,12 @@ type Conn interface {
 	// tells that the frame is valid UTF-8; a transport with two kinds of message chooses by it.
 	AppendFrame(dst, head, tail []byte, text bool) []byte
 	// Write writes a batch of appended frames whole, within timeout (0: no bound). After an
-	// error the connection is of no more use for writing.
+	// error the connection is of no more use for writing. The batch is the caller's again, to be
+	// written over, when Write returns.
 	Write(batch []byte, timeout time.Duration) error
 	// TryWrite is Write as far as that needs no waiting, and tells how much of the batch it wrote,
 	// which may be nothing. The next Write must then begin with the rest; until it has returned
-	// nothing else is written to the network.
+	// nothing else is written to the network. Of what it wrote it keeps nothing either.
 	TryWrite(batch []byte) (n int, err error)
 
 	// Interrupt makes the ReadFrame under way, and each later one, return ErrInterrupted soon.

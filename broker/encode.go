@@ -50,7 +50,8 @@ func (s *session) appendItem(dst []byte, it *outItem) []byte {
 	if frames := it.b.frames(s, it.sub); frames != nil {
 		return append(dst, frames...)
 	}
-	for i, m := range it.b.ms {
+	for i := range it.b.ms {
+		m := &it.b.ms[i]
 		if it.sub.mode != ackAuto { // nothing is held for topic messages: they are numbered as they go
 			it.sub.special().sent++
 		}

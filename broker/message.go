@@ -90,8 +90,15 @@ func dropOnSend(name []byte) bool {
 // frame that will carry it, encoded once, in the escaping of STOMP 1.2: the server's headers,
 // the sender's in their order, content-length, the blank line, the body, NUL.
 func (b *Broker) newMessage(destination string, f *stompframe.Frame, replyTo string) *store.Message {
-	size := len("destination:\nmessage-id:\ncontent-length:\n\n\x00") + len(destination) + maxID + maxLength
+	m := new(store.Message)
 	plain := stompframe.Plain(f.Header)
+	b.write(m, make([]byte, 0, messageRoom(destination, f, replyTo, plain)), destination, f, replyTo, plain)
+	return m
+}
+
+// messageRoom is the room that newMessage needs.
+func messageRoom(destination string, f *stompframe.Frame, replyTo string, plain bool) int {
+	size := len("destination:\nmessage-id:\ncontent-length:\n\n\x00") + len(destination) + maxID + maxLength
 	for _, h := range f.Header {
 		if !dropOnSend(h.Name) {
 			size += len(h.Name) + len(h.Value) + 2
@@ -100,7 +107,12 @@ func (b *Broker) newMessage(destination string, f *stompframe.Frame, replyTo str
 	if !plain {
 		size *= 2
 	}
-	d := make([]byte, 0, size+len(f.Body)+len(replyTo))
+	return size + len(f.Body) + len(replyTo)
+}
+
+// write makes m that message, with d, which is empty and has the room, as its memory. plain tells that no header needs
+// escaping.
+func (b *Broker) write(m *store.Message, d []byte, destination string, f *stompframe.Frame, replyTo string, plain bool) {
 	if own, _ := f.Header.Get(frame.Destination); plain && string(own) == destination {
 		d = append(append(append(d, frame.Destination+":"...), destination...), '\n')
 	} else {
@@ -130,14 +142,27 @@ func (b *Broker) newMessage(destination string, f *stompframe.Frame, replyTo str
 	d = append(d, "\n\n"...)
 	d = append(d, f.Body...)
 	d = append(d, 0)
-	m := &store.Message{Data: d, ID: unsafe.String(&d[from], to-from), Priority: 4} // #nosec G103 -- a message is never written again
+	*m = store.Message{Data: d, ID: unsafe.String(&d[from], to-from), Priority: 4} // #nosec G103 -- d is not written to while m is in use
 	if plain {
 		m.Flags |= flagPlain
 	}
 	if utf8.Valid(f.Body) {
 		m.Flags |= flagText
 	}
-	return m
+}
+
+// move makes data, a copy of what m has, its memory.
+func move(m *store.Message, data []byte) {
+	at := uintptr(unsafe.Pointer(unsafe.StringData(m.ID))) - uintptr(unsafe.Pointer(unsafe.SliceData(m.Data))) // #nosec G103 -- both are read, neither is kept
+	m.ID = unsafe.String(&data[at], len(m.ID))                                                                 // #nosec G103 -- as in write
+	m.Data = data
+}
+
+// clone is m in memory of its own.
+func clone(m *store.Message) *store.Message {
+	c := *m
+	move(&c, bytes.Clone(m.Data))
+	return &c
 }
 
 // destinationOf reads the destination that newMessage wrote.

@@ -81,17 +81,17 @@ func (o *outbox) putReceipt(id string) {
 	o.put(outItem{raw: unsafe.Slice(unsafe.StringData(id), len(id)), receipt: true}, false) // #nosec G103 -- it is only read
 }
 
-// putBurst queues topic messages. full tells that the subscriber is too slow for them. The caller
-// may have to write them: see claims. c is nil where it can't.
-func (o *outbox) putBurst(b *burst, sub *subscription, c *claims) (full bool) {
+// putBurst queues topic messages, with one of the caller's shares in them, and tells whether it has; full tells that the
+// subscriber is too slow for them. The caller may have to write them: see claims. c is nil where it can't.
+func (o *outbox) putBurst(b *burst, sub *subscription, c *claims) (put, full bool) {
 	o.mu.Lock()
 	if o.closed || sub.gone.Load() { // what comes after its withdraw would follow UNSUBSCRIBE's RECEIPT
 		o.mu.Unlock()
-		return false
+		return false, false
 	}
 	if o.waiting.Load()+b.size > o.limit && o.line.n >= fewWaiting && !mutant.Is(mutant.OutboxUnbounded) {
 		o.mu.Unlock()
-		return true
+		return false, true
 	}
 	o.push(outItem{b: b, sub: sub})
 	idle := o.startable()
@@ -104,7 +104,7 @@ func (o *outbox) putBurst(b *burst, sub *subscription, c *claims) (full bool) {
 	default:
 		go o.flush(batches.Get().(*batch))
 	}
-	return false
+	return true, false
 }
 
 // putDelivery queues a delivery of a queue; false means that the session is ending and the caller
@@ -235,6 +235,11 @@ func (o *outbox) next(w *batch) bool {
 func (o *outbox) wrote(w *batch) {
 	o.lastWrite.Store(time.Now().UnixNano())
 	o.s.written(w.taken)
+	for i := range w.taken {
+		if b := w.taken[i].b; b != nil {
+			b.giveUp(1)
+		}
+	}
 	clear(w.taken)
 	w.taken, w.rest = w.taken[:0], nil
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gudokmq/gudok/stompframe"
 	"github.com/gudokmq/gudok/store"
 	"github.com/gudokmq/gudok/store/mutant"
 )
@@ -21,6 +22,10 @@ const (
 	maxShort   = 128 << 10        // bytes, of short ones: to many topics, each subscriber gets few of them in one write
 	maxClaims  = 256              // outboxes written to by turns
 	maxRuns    = 32               // topics whose audiences are looked up together: as much as stays in a cache
+
+	firstChunk = 4 << 10  // bytes: what messages are written to until their audience is known,
+	nextChunk  = 32 << 10 // and where that is not enough;
+	largeData  = 4 << 10  // one of this size and more has memory of its own, and is not copied
 )
 
 // gathered is topic messages that a session has sent and nobody has got yet.
@@ -29,6 +34,12 @@ type gathered struct {
 	bytes  int64
 	since  time.Time // when the first came
 	claims claims
+
+	// What the session is about to gather, and the room it was given.
+	next topicSend
+	room int
+
+	chunks []*piece[byte] // memory of those that are not large; the last has room
 
 	// Of settle.
 	runs      []run
@@ -48,22 +59,66 @@ type run struct {
 
 type topicSend struct {
 	topic string
-	m     *store.Message
+	m     store.Message
 	r     *receipt
+	apart *piece[byte] // memory of m alone; nil: it is in a chunk, until all have been delivered
 }
 
 var gatherings = sync.Pool{New: func() any { return new(gathered) }}
 
-// gather takes a message for a topic.
-func (s *session) gather(topic string, m *store.Message, r *receipt) {
-	g := s.gathered
-	if g == nil {
-		g = gatherings.Get().(*gathered)
-		g.since = time.Now()
-		s.gathered = g
+// gathering is what the session gathers.
+func (s *session) gathering() *gathered {
+	if s.gathered == nil {
+		s.gathered = gatherings.Get().(*gathered)
 	}
-	g.sends = append(g.sends, topicSend{topic, m, r})
-	g.bytes += weight(m)
+	return s.gathered
+}
+
+// draft builds the message of a SEND to a topic; it is good until the next draft, or settle, unless gather takes it.
+func (s *session) draft(destination string, f *stompframe.Frame, replyTo string) *store.Message {
+	g := s.gathering()
+	plain := stompframe.Plain(f.Header)
+	n := messageRoom(destination, f, replyTo, plain)
+	m := &g.next.m
+	g.next.apart, g.room = nil, n
+	if n >= largeData {
+		g.next.apart = data.get(n)
+		s.b.write(m, g.next.apart.s[:0:n], destination, f, replyTo, plain)
+		return m
+	}
+	at := len(g.chunks) - 1
+	if at < 0 || cap(g.chunks[at].s)-len(g.chunks[at].s) < n {
+		size := nextChunk
+		if at < 0 {
+			size = firstChunk
+		}
+		g.chunks = append(g.chunks, data.get(size))
+		at++
+	}
+	to := len(g.chunks[at].s)
+	s.b.write(m, g.chunks[at].s[to:to:to+n], destination, f, replyTo, plain)
+	return m
+}
+
+// gather takes the draft for a topic.
+func (s *session) gather(topic string, r *receipt) {
+	g := s.gathering()
+	if len(g.sends) == 0 {
+		g.since = time.Now()
+	}
+	x := &g.next
+	x.topic, x.r = topic, r
+	g.bytes += weight(&x.m)
+	switch size := len(x.m.Data); {
+	case size > g.room: // it has grown into memory of its own
+		x.apart = nil
+	case x.apart != nil:
+		x.apart.s = x.apart.s[:size]
+	default:
+		last := g.chunks[len(g.chunks)-1]
+		last.s = last.s[:len(last.s)+size]
+	}
+	g.sends = append(g.sends, *x)
 	n := len(g.sends)
 	if g.bytes >= batchBytes && (g.bytes >= maxShort || n < maxGather/8) || n == maxGather || n%clockTurn == 0 && time.Since(g.since) > gatherTime {
 		s.settle()
@@ -85,7 +140,7 @@ func (s *session) settle() {
 	for rest := g.sends; len(rest) > 0; {
 		n, size := 0, int64(0)
 		for n < len(rest) && rest[n].topic == rest[0].topic {
-			size += weight(rest[n].m)
+			size += weight(&rest[n].m)
 			if n > 0 && size > s.out.limit/fewWaiting {
 				break // an outbox takes so many bursts, however slow
 			}
@@ -112,8 +167,16 @@ func (g *gathered) done() {
 		runtime.Gosched() // other senders who are at it may add to what waits before it is written
 	}
 	g.claims.flush()
+	for i := range g.sends {
+		free(g.sends[i].apart) // nobody listened
+	}
 	clear(g.sends)
-	g.sends, g.bytes = g.sends[:0], 0
+	g.sends, g.bytes, g.next = g.sends[:0], 0, topicSend{}
+	for _, c := range g.chunks {
+		free(c)
+	}
+	clear(g.chunks)
+	g.chunks = g.chunks[:0]
 	clear(g.runs)
 	g.runs = g.runs[:0]
 	g.listeners.clear()
@@ -123,7 +186,12 @@ func (g *gathered) done() {
 // deliver gives messages to their topic, which is one for all of them. Those who listen get them at
 // once; a receipt waits for those who are to get its message later.
 func (s *session) deliver(sends []topicSend, to [][]*subscription, c *claims) {
-	queues := s.b.topics.serve(to, sends[0].topic, burstOf(sends), s, c)
+	var queues seats
+	if len(to) > 0 {
+		b := burstOf(sends)
+		queues = s.b.topics.serve(to, sends[0].topic, b, s, c)
+		defer b.giveUp(1)
+	}
 	if queues == nil {
 		for i := range sends {
 			sends[i].r.confirm()
@@ -142,14 +210,16 @@ func (s *session) keepCopies(sends []topicSend, queues seats) {
 			queues.served()
 		}
 	}
-	for _, p := range sends {
+	for i := range sends {
+		p := &sends[i]
+		m := clone(&p.m)
 		if mutant.Is(mutant.TopicFirst) {
-			s.b.engine.Commit(copies(p.m, queues, nil), nil, func(error) { arrived() })
+			s.b.engine.Commit(copies(m, queues, nil), nil, func(error) { arrived() })
 			p.r.confirm()
 			continue
 		}
 		stored := s.whenStored(p.r)
-		s.b.engine.Commit(copies(p.m, queues, nil), nil, func(err error) {
+		s.b.engine.Commit(copies(m, queues, nil), nil, func(err error) {
 			stored(false, err)
 			arrived()
 		})

@@ -53,7 +53,14 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 	if bad != nil {
 		return bad
 	}
-	m := s.b.newMessage(destination, f, replyTo)
+	id, in := f.Header.Get(frame.Transaction)
+	var m *store.Message
+	drafted := t.topic != "" && !in
+	if drafted {
+		m = s.draft(destination, f, replyTo)
+	} else {
+		m = s.b.newMessage(destination, f, replyTo)
+	}
 	if bad := sendOptions(m, f); bad != nil {
 		return bad
 	}
@@ -61,6 +68,9 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 		ps.of(destination).apply(m, time.Now())
 	}
 	if t.topic != "" && m.NotBefore != 0 {
+		if drafted {
+			m = clone(m)
+		}
 		if t.topic != destination { // when its time comes, its destination alone tells where it goes
 			d := s.b.newMessage(t.topic, f, replyTo)
 			m.Data, m.ID, m.Flags = d.Data, d.ID, d.Flags&^flagPlain // no sender has checked the user's name
@@ -74,23 +84,23 @@ func (s *session) handleSend(f *stompframe.Frame) *ending {
 		}
 	}
 	s.received.Add(1)
-	if id, in := f.Header.Get(frame.Transaction); in {
+	if in {
 		if bad := s.sendLater(string(id), p, t, m); bad != nil {
 			return bad
 		}
 		s.confirm(f) // taken into the transaction; COMMIT's receipt is the promise
 		return nil
 	}
-	id, _ := f.Header.Get(frame.Receipt)
+	id, _ = f.Header.Get(frame.Receipt)
 	s.publish(t, m, s.acks.copied(id))
 	return nil
 }
 
-// publish sends m on its way. The RECEIPT follows when it is stored as durably as it asked to be.
+// publish sends m on its way; one for a topic is a draft. The RECEIPT follows when it is stored as durably as it asked to be.
 func (s *session) publish(t target, m *store.Message, receiptID string) {
 	switch {
 	case t.topic != "":
-		s.gather(t.topic, m, s.acks.open(receiptID))
+		s.gather(t.topic, s.acks.open(receiptID))
 	case t.queue != "":
 		s.settle()
 		s.b.keep(t, m, s.whenStored(s.acks.open(receiptID)))

@@ -221,26 +221,30 @@ type held struct {
 	unsent bool // never reached the wire: giving it back does not count as a delivery
 }
 
-// deliverTopic puts messages sent to name, a topic, into the session's outbox, or into the private queue.
-func (sub *subscription) deliverTopic(n *sessionNumbers, name string, b *burst, from *session, c *claims) {
+// deliverTopic puts messages sent to name, a topic, into the session's outbox, or into the private queue. It tells
+// whether the outbox has them.
+func (sub *subscription) deliverTopic(n *sessionNumbers, name string, b *burst, from *session, c *claims) bool {
 	s := sub.session(n)
 	if sub.gone.Load() || sub.noLocal && from == s {
-		return
+		return false
 	}
 	if sub.full {
 		if f := sub.special().filter.Load(); f != nil && (*f)(name) {
-			return
+			return false
 		}
 		if sub.queued {
-			for _, m := range b.ms {
-				sub.enqueue(m)
+			b.kept = true
+			for i := range b.ms {
+				sub.enqueue(&b.ms[i])
 			}
-			return
+			return false
 		}
 	}
-	if s.out.putBurst(b, sub, c) {
+	put, full := s.out.putBurst(b, sub, c)
+	if full {
 		s.tooSlow(sub)
 	}
+	return put
 }
 
 // appendAckID appends the ack header's value for a delivery.

@@ -218,7 +218,7 @@ func (t *topics) look(runs []run, l *listeners) {
 	}
 }
 
-// serve is publish to those.
+// serve is publish to those. The caller keeps its share in b.
 func (t *topics) serve(to [][]*subscription, name string, b *burst, from *session, c *claims) (durable seats) {
 	receivers := 0
 	for _, subs := range to {
@@ -228,15 +228,23 @@ func (t *topics) serve(to [][]*subscription, name string, b *burst, from *sessio
 	if from != nil {
 		from.caused.Add(int64(receivers) * b.size)
 	}
+	over := int32(0)
+	b.shares.Add(int32(receivers)) // #nosec G115 -- subscriptions
 	for _, subs := range to {
 		for _, s := range subs {
 			if !s.seat {
-				s.deliverTopic(t.sessions, name, b, from, c)
-			} else if s.special().way.enter(s) {
+				if !s.deliverTopic(t.sessions, name, b, from, c) {
+					over++
+				}
+				continue
+			}
+			over++
+			if s.special().way.enter(s) {
 				durable = append(durable, s)
 			}
 		}
 	}
+	b.giveUp(over)
 	return durable
 }
 
