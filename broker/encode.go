@@ -39,13 +39,13 @@ func (w *batch) touch() {
 
 func (s *session) appendItem(dst []byte, it *outItem) []byte {
 	switch {
-	case it.receipt:
-		s.head = appendReceipt(s.head[:0], s.version, it.raw)
+	case it.receipt():
+		s.head = appendReceipt(s.head[:0], s.version, it.raw())
 		return s.conn.AppendFrame(dst, s.head, nil, true)
-	case it.raw != nil:
-		return s.conn.AppendFrame(dst, it.raw, nil, true)
+	case it.at != nil:
+		return s.conn.AppendFrame(dst, it.raw(), nil, true)
 	case it.d != nil:
-		return s.appendMessage(dst, it.sub, it.d.Message(), it.seq, it.d.Count())
+		return s.appendMessage(dst, it.sub, it.d.Message(), it.n, it.d.Count())
 	}
 	if frames := it.b.frames(s, it.sub); frames != nil {
 		return append(dst, frames...)

@@ -41,16 +41,28 @@ type outbox struct {
 	eased   chan struct{} // closed when the reader may go on; nil if it does not wait
 }
 
-// outItem is what waits: a whole frame in raw, a RECEIPT's id, or messages to be framed for sub, either
-// of a topic or one of a queue.
+// outItem is what waits: a whole frame, or a RECEIPT's id, or messages to be framed for sub, either
+// of a topic or one of a queue. Many are copied, so it is small.
 type outItem struct {
-	raw     []byte
-	sub     *subscription
-	b       *burst         // of a topic, or nil
-	d       store.Delivery // of a queue, or nil
-	seq     uint64         // its ack number, 0 where the mode needs none
-	receipt bool           // raw is the id
+	sub *subscription
+	b   *burst         // of a topic, or nil
+	d   store.Delivery // of a queue, or nil
+	at  *byte          // a frame or an id, or nil
+	n   uint64         // of a delivery its ack number, 0 where the mode needs none; of a frame its length, twice; of an id one more
 }
+
+// frameItem is a whole frame; it is not empty.
+func frameItem(raw []byte) outItem { return outItem{at: &raw[0], n: uint64(len(raw)) << 1} }
+
+// receiptItem is the RECEIPT for an id, which is not empty.
+func receiptItem(id string) outItem {
+	return outItem{at: unsafe.StringData(id), n: uint64(len(id))<<1 | 1} // #nosec G103 -- it is only read
+}
+
+// raw is the frame, or the id, and receipt tells which.
+func (it *outItem) raw() []byte { return unsafe.Slice(it.at, it.n>>1) } // #nosec G103 -- as long as frameItem or receiptItem saw it
+
+func (it *outItem) receipt() bool { return it.at != nil && it.n&1 != 0 }
 
 func (it *outItem) size() int64 {
 	switch {
@@ -59,7 +71,7 @@ func (it *outItem) size() int64 {
 	case it.d != nil:
 		return weight(it.d.Message())
 	}
-	return int64(len(it.raw)) + 64
+	return int64(it.n>>1) + 64 // #nosec G115 -- a length
 }
 
 // batches are the buffers of the flushers at work; idle sessions hold none.
@@ -74,11 +86,11 @@ type batch struct {
 
 // putFrame queues a frame of the server's own. It is never refused for size: such frames answer
 // the client's own, which are not read while too many answers wait (crowded).
-func (o *outbox) putFrame(raw []byte) bool { return o.put(outItem{raw: raw}, false) }
+func (o *outbox) putFrame(raw []byte) bool { return o.put(frameItem(raw), false) }
 
 // putReceipt is putFrame for the RECEIPT of that id, which is framed when it is written.
 func (o *outbox) putReceipt(id string) {
-	o.put(outItem{raw: unsafe.Slice(unsafe.StringData(id), len(id)), receipt: true}, false) // #nosec G103 -- it is only read
+	o.put(receiptItem(id), false)
 }
 
 // putBurst queues topic messages, with one of the caller's shares in them, and tells whether it has; full tells that the
@@ -140,7 +152,7 @@ func (o *outbox) beat(room []byte, now time.Time) {
 
 // putHeld queues a frame and keeps it, and all that follows, back until release: so that what a
 // RECEIPT promises is true before it can be read.
-func (o *outbox) putHeld(raw []byte) { o.put(outItem{raw: raw}, true) }
+func (o *outbox) putHeld(raw []byte) { o.put(frameItem(raw), true) }
 
 func (o *outbox) put(it outItem, hold bool) bool {
 	o.mu.Lock()
@@ -159,7 +171,7 @@ func (o *outbox) push(it outItem) {
 	size := it.size()
 	o.waiting.Add(size)
 	switch {
-	case it.raw != nil:
+	case it.at != nil:
 		o.answers.Add(size)
 	case it.d != nil:
 		o.lent.Add(size)
@@ -305,7 +317,7 @@ func (o *outbox) take(to []outItem) []outItem {
 			break
 		}
 		switch {
-		case it.raw != nil:
+		case it.at != nil:
 			answers += size
 		case it.d != nil:
 			lent += size

@@ -111,7 +111,7 @@ func (q *queue) hand(d store.Delivery) (taken, denied bool) {
 			if !sub.fits(d) {
 				continue
 			}
-			it.seq = sub.hold(d)
+			it.n = sub.hold(d)
 			more.s.unacked.Add(1)
 			if mutant.Is(mutant.AckAtDelivery) {
 				defer d.Ack(nil)
@@ -246,8 +246,8 @@ func (q *queue) settle(sub *subscription, unsent []outItem) {
 	more := sub.special()
 	never := make(map[uint64]bool, len(unsent))
 	for _, it := range unsent {
-		if it.seq != 0 {
-			never[it.seq] = true
+		if it.n != 0 {
+			never[it.n] = true
 		}
 	}
 	q.mu.Lock()
@@ -272,7 +272,7 @@ func (q *queue) settle(sub *subscription, unsent []outItem) {
 		}
 	}
 	for _, it := range unsent {
-		if it.seq == 0 {
+		if it.n == 0 {
 			it.d.Release()
 		}
 	}

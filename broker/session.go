@@ -463,9 +463,9 @@ func (s *session) giveBack(items []outItem, tried bool) {
 	for _, it := range items {
 		switch {
 		case it.d == nil:
-		case it.seq != 0:
+		case it.n != 0:
 			if !tried {
-				it.sub.queue().neverSent(it.sub, it.seq)
+				it.sub.queue().neverSent(it.sub, it.n)
 			}
 		case tried:
 			it.d.Nack(0, nil)
