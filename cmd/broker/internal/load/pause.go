@@ -9,18 +9,19 @@ import (
 	"time"
 )
 
-// What Pause keeps the broker's collector busy with: 64 MB a second that one subscriber takes.
+// What Pause keeps the broker's collector busy with: 64 MB a second that one consumer takes.
 const (
 	garbageRate = 4000
 	garbageSize = 16 << 10
-	garbageHeld = 32 // messages in flight: the subscriber's outbox is not to overflow
+	garbageHeld = 32 // messages in flight: the consumer's outbox is not to overflow
 )
 
 // Pause measures what a subscriber sees of the broker's garbage collector: o.Rate messages a second go
 // to o.Subs subscribers, first with nothing else in the broker, then beside idle sessions with
 // o.Topics subscriptions each, made until the broker's memory has grown by o.Live bytes. Both times
-// 64 MB a second pass through the broker, so that it has something to collect. The report is of use
-// even with an error; ctx ending early is none.
+// 64 MB a second pass through a queue in the broker's memory, so that it has something to collect; a
+// broker without queues gets them to a topic. The report is of use even with an error; ctx ending
+// early is none.
 func Pause(ctx context.Context, o Options) (Report, error) {
 	rep := Report{Bench: "pause", URL: o.URL}
 	if o.PID == 0 || o.Live < 1 || o.Topics < 1 || o.Conns < 1 {
@@ -48,19 +49,24 @@ func Pause(ctx context.Context, o Options) (Report, error) {
 	return rep, err
 }
 
-// besideGarbage is Fanout while messages of garbageSize pass.
+// besideGarbage is Fanout while messages of garbageSize pass. A queue's: a topic's leave a Gudok nothing
+// to collect.
 func besideGarbage(ctx context.Context, feed Options) (Report, error) {
-	o := feed
+	o, through := feed, Queue
 	o.Subs, o.Pubs, o.Rate, o.Size, o.Log = 1, 1, garbageRate, garbageSize, ""
-	o.Window = garbageHeld
+	o.Window, o.Ack, o.Persistent = garbageHeld, "auto", "false"
 	o.Duration, o.Warmup = feed.Duration+feed.Warmup, 0
+	if o.Protocol != "" {
+		through, o.Ack, o.Persistent = Fanout, "", ""
+	}
 	var wg sync.WaitGroup
 	var other Report
 	var fault error
-	wg.Go(func() { other, fault = Fanout(ctx, o) })
+	wg.Go(func() { other, fault = through(ctx, o) })
 	rep, err := Fanout(ctx, feed)
 	wg.Wait()
 	rep.Lost, rep.Misordered = rep.Lost+other.Lost, rep.Misordered+other.Misordered
+	rep.Duplicates += other.Duplicates
 	if err == nil {
 		err = fault
 	}
