@@ -161,15 +161,27 @@ var ErrShutdown = errors.New("broker is shutting down")
 
 // Serve runs a session on c until it ends, and closes c. It returns when nothing of the session
 // is left. ctx ending ends the session.
-func (b *Broker) Serve(ctx context.Context, c Conn) {
+func (b *Broker) Serve(ctx context.Context, c Conn) { b.begin(ctx, c, false, func() {}) }
+
+// Begin is Serve for who need not wait for the end: it may return as soon as the session waits for its client, if c is a
+// [Waiter]. From then on the session has goroutines of its own, for which Shutdown waits. When nothing of the session
+// is left, over is called, once, perhaps before Begin returns.
+func (b *Broker) Begin(ctx context.Context, c Conn, over func()) {
+	_, leaves := c.(Waiter)
+	b.begin(ctx, c, leaves, over)
+}
+
+func (b *Broker) begin(ctx context.Context, c Conn, leaves bool, over func()) {
 	s := newSession(b, c)
 	if refused := b.admit(s); refused != nil {
+		defer over()
 		s.refuse(refused)
 		return
 	}
-	defer b.dismiss(s)
-	w := b.contexts.watch(ctx, s)
-	defer b.contexts.forget(w, s)
+	s.staying, s.over = leaves, over
+	s.watched = b.contexts.watch(ctx, s)
+	s.b.wheel.wake(s, s.within, false)
+	s.conn.OnWait(s.unsettled, s.settle)
 	s.run()
 }
 
@@ -210,6 +222,7 @@ func (b *Broker) admit(s *session) *ending {
 }
 
 func (b *Broker) dismiss(s *session) {
+	b.contexts.forget(s.watched, s)
 	b.received.Add(s.received.Load())
 	b.delivered.Add(s.delivered.Load())
 	b.census.leave(&s.counted)

@@ -21,6 +21,8 @@ type pipe struct {
 	in, out *buffer
 	dec     *stompframe.Decoder
 	onWait  func()
+	leaves  bool
+	evil    bool // Wait panics
 
 	mu     sync.Mutex
 	code   int
@@ -47,6 +49,9 @@ func (p *pipe) ReadFrame(f *stompframe.Frame) error {
 			return err
 		}
 		p.onWait()
+		if p.leaves && !p.in.await(false) {
+			return broker.ErrWait
+		}
 		b, err := p.in.take()
 		if err != nil {
 			return err
@@ -58,6 +63,13 @@ func (p *pipe) ReadFrame(f *stompframe.Frame) error {
 	}
 }
 
+func (p *pipe) Leaves() { p.leaves = true }
+func (p *pipe) Wait() {
+	if p.evil && !p.in.await(false) {
+		panic("planted")
+	}
+	p.in.await(true)
+}
 func (p *pipe) Accepted(v stompframe.Version, l stompframe.Limits) { p.dec.SetVersion(v, l) }
 func (p *pipe) LastRead() int64 {
 	p.mu.Lock()
@@ -131,6 +143,16 @@ func (b *buffer) tryWrite(p []byte) (int, error) {
 	return n, nil
 }
 
+// await tells whether there is something to take, or the end, and may wait for that.
+func (b *buffer) await(wait bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for wait && len(b.b) == 0 && !b.closed {
+		b.cond.Wait()
+	}
+	return len(b.b) > 0 || b.closed
+}
+
 // take returns all that is there, waiting for something.
 func (b *buffer) take() ([]byte, error) {
 	b.mu.Lock()
@@ -191,11 +213,8 @@ func newBroker(t testing.TB, o broker.Options) *broker.Broker {
 
 // dial opens a connection with a receive window of so many bytes.
 func dial(t testing.TB, b *broker.Broker, window int) *client {
-	c := &client{t: t, p: newPipe(window), dec: stompframe.NewDecoder(stompframe.V12, stompframe.Limits{}), done: make(chan struct{})}
-	go func() {
-		defer close(c.done)
-		b.Serve(context.Background(), c.p)
-	}()
+	c := &client{t: t, p: newPipe(window), dec: newClientDecoder(), done: make(chan struct{})}
+	go b.Begin(context.Background(), c.p, func() { close(c.done) })
 	return c
 }
 
@@ -287,4 +306,8 @@ func (c *client) ended() int {
 func (c *client) drop() {
 	c.p.Abort()
 	<-c.done
+}
+
+func newClientDecoder() *stompframe.Decoder {
+	return stompframe.NewDecoder(stompframe.V12, stompframe.Limits{})
 }

@@ -12,10 +12,13 @@ import (
 // ErrInterrupted is what a blocked ReadFrame returns after [Conn.Interrupt].
 var ErrInterrupted = errors.New("read interrupted")
 
+// ErrWait is what ReadFrame returns, of a [Waiter] that leaves, instead of waiting.
+var ErrWait = errors.New("nothing to read yet")
+
 // Conn is what a session needs of a socket; package transport builds one for each way in. All a
 // session knows of WebSocket, TCP or SockJS is behind it.
 //
-// ReadFrame, Accepted, OnWait and Close belong to the session's goroutine. AppendFrame, Write and
+// ReadFrame, Accepted, OnWait and Close belong to the session's goroutine, which is one at a time. AppendFrame, Write and
 // TryWrite belong to the one flusher of the moment. The rest may be called from anywhere.
 type Conn interface {
 	// ReadFrame reads the next frame into f, whose slices stay valid until the next call. It
@@ -65,6 +68,18 @@ type Conn interface {
 
 	// Peer tells who is at the other end.
 	Peer() Peer
+}
+
+// Waiter is what a Conn is too whose reader can leave it while nothing comes, and wait for it on another
+// goroutine, which has a small stack: of those who are connected, most wait.
+type Waiter interface {
+	// Leaves has ReadFrame return ErrWait from now on where it would wait between frames, after it has
+	// called what OnWait said, and called Wait. It may wait nevertheless, as it does while frames come
+	// thick and fast. Called once, by whom ReadFrame belongs to.
+	Leaves()
+	// Wait waits until ReadFrame has something to tell. It belongs to whom ReadFrame belongs to, may be
+	// called after an ErrWait alone, and needs no more than the stack that a goroutine begins with.
+	Wait()
 }
 
 // Packer is what a Conn is too that may compress the ends of frames: once for all Conns that get the

@@ -30,6 +30,9 @@ type session struct {
 	within time.Duration // the time to CONNECT
 	number uint32        // in b.numbers; 0: none, then no subscription is ordinary
 
+	watched *watched // its context
+	over    func()   // tells whoever began it that it is over
+
 	// Set once by CONNECT, before anything else of the session can be seen by others.
 	limits   *Limits // at first those for everyone
 	version  stompframe.Version
@@ -43,6 +46,7 @@ type session struct {
 	// Owned by the reader.
 	counted      counted
 	connected    bool
+	staying      bool   // conn is a Waiter that does not leave yet
 	detached     bool   // all its subscriptions are gone
 	numbers      uint64 // subscriptions made so far
 	patterns     int    // subscriptions to patterns
@@ -85,13 +89,22 @@ func newSession(b *Broker, c Conn) *session {
 	return s
 }
 
-// run is the session's life, on the goroutine that called Serve.
+// run is the session's life until it waits, or ends. Its goroutine may then do something else.
 func (s *session) run() {
-	s.b.wheel.wake(s, s.within, false)
-	s.conn.OnWait(s.unsettled, s.settle)
+	waits := false
+	defer func() {
+		if !waits {
+			s.b.dismiss(s)
+			s.over()
+		}
+	}()
 	var e *ending
-	if bad := s.guard(func() { e = s.read() }); bad != nil {
+	if bad := s.guard(func() { e, waits = s.read() }); bad != nil {
 		e = bad
+	}
+	if waits {
+		go s.wait()
+		return
 	}
 	if bad := s.guard(s.settle); bad != nil {
 		e = bad
@@ -105,20 +118,33 @@ func (s *session) run() {
 	}
 }
 
-// read reads and handles frames until the session ends, and tells why.
-func (s *session) read() *ending {
+// wait waits for the client on a goroutine that has not needed much stack yet: thousands may do that for hours. What comes
+// then is handled on the same goroutine, whose stack grows with it; the next wait has another.
+func (s *session) wait() {
+	if bad := s.guard(s.conn.(Waiter).Wait); bad != nil {
+		s.end(bad)
+	}
+	s.run()
+}
+
+// read reads and handles frames until the session ends, and tells why, or is left to wait.
+func (s *session) read() (e *ending, waits bool) {
 	var f stompframe.Frame
 	for {
 		if err := s.conn.ReadFrame(&f); err != nil {
-			if e := s.ending.Load(); e != nil {
-				return e
+			switch e := s.ending.Load(); {
+			case e != nil:
+				return e, false
+			case errors.Is(err, ErrWait):
+				return nil, true
 			}
-			return readEnding(err, &f)
+			return readEnding(err, &f), false
 		}
 		s.busy.Store(true)
 		if f.Command != frame.SEND {
 			s.settle()
 		}
+		again := s.connected
 		e := s.handle(&f)
 		s.look()
 		if f.Command == frame.SEND {
@@ -129,6 +155,10 @@ func (s *session) read() *ending {
 			<-wait
 		}
 		s.busy.Store(false)
+		if s.staying && again { // what follows CONNECT came soon
+			s.staying = false
+			s.conn.(Waiter).Leaves()
+		}
 		if e != nil && e.receipt == "" && e.Reason != reasonDisconnect {
 			e.receipt = receiptOf(&f)
 		}
@@ -142,10 +172,10 @@ func (s *session) read() *ending {
 			// In the order of the frames that asked for a receipt.
 			s.decline(e, s.acks.open(e.receipt))
 		default:
-			return e
+			return e, false
 		}
 		if e := s.ending.Load(); e != nil {
-			return e
+			return e, false
 		}
 	}
 }

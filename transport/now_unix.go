@@ -74,8 +74,8 @@ func (s *socket) tryRead(fd uintptr) bool {
 				// It says no more than that it came, and that was all: the reader goes on waiting.
 				s.lastRead.Store(time.Now().UnixNano())
 				s.drop()
-				s.got = notYet
-				return s.due()
+				s.got, s.quick = notYet, 0
+				return s.idle()
 			}
 			s.got, s.gotErr = n, nil
 			if n == 0 {
@@ -88,10 +88,13 @@ func (s *socket) tryRead(fd uintptr) bool {
 			// Not onWait itself: it may end this connection, or another whose reader ends this one, and
 			// the end of a connection waits for the reads on it.
 			s.got = notYet
-			return s.due()
+			return s.idle()
 		default:
 			s.got, s.gotErr = 0, os.NewSyscallError("read", err)
 			return true
 		}
 	}
 }
+
+// idle tells whether there is something else to do than to wait here.
+func (s *socket) idle() bool { return !s.away && (s.due() || s.leave()) }

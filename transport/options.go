@@ -20,6 +20,22 @@ type Server interface {
 	Serve(ctx context.Context, c broker.Conn)
 }
 
+// Beginner is a Server that need not keep a goroutine until a session has ended; *broker.Broker is one.
+type Beginner interface {
+	// Begin is Serve, but may return earlier. over is called once when the session has ended.
+	Begin(ctx context.Context, c broker.Conn, over func())
+}
+
+// begin has s serve c, and calls over when that is done.
+func begin(ctx context.Context, s Server, c broker.Conn, over func()) {
+	if b, ok := s.(Beginner); ok {
+		b.Begin(ctx, c, over)
+		return
+	}
+	defer over()
+	s.Serve(ctx, c)
+}
+
 const (
 	defaultFrameTime     = 30 * time.Second
 	defaultHandshakeTime = 5 * time.Second

@@ -64,6 +64,11 @@ type socket struct {
 	begun    bool      // a frame has begun, so its time runs
 	frameEnd time.Time // when that time is over; zero: not reckoned yet
 	armed    bool      // nc has a read deadline
+	leaves   bool      // who reads need not wait here
+	mayLeave bool      // and not in the read under way
+	away     bool      // it has left, and waits elsewhere
+	waited   bool      // that has come to got and gotErr
+	quick    uint8     // reads in a row that came soon after the one before
 
 	lastRead    atomic.Int64
 	interrupted atomic.Bool
@@ -114,28 +119,41 @@ func (s *socket) fill() ([]byte, error) {
 		s.setReadDeadline(time.Time{})
 		s.armed = false
 	}
-	p, err := s.fillNow()
+	p, err := s.fillNow(s.leaves && !s.begun)
 	if mutant.Is(mutant.TruncatedTaken) && s.begun && errors.Is(err, io.EOF) {
 		p, err = make([]byte, smallRead), nil
 	}
 	if len(p) > 0 {
-		s.lastRead.Store(time.Now().UnixNano())
+		now := time.Now().UnixNano()
+		if now-s.lastRead.Swap(now) > int64(soon) {
+			s.quick = 0
+		} else if s.quick < busyReads {
+			s.quick++
+		}
 		return p, nil // an error beside bytes comes again
 	}
-	s.readErr = err
+	if !errors.Is(err, broker.ErrWait) {
+		s.readErr = err
+	}
 	return nil, err
 }
 
+// Who reads leaves to wait elsewhere, which takes the time of waking a goroutine, unless so many reads in a row
+// came soon.
+const (
+	busyReads = 8
+	soon      = 100 * time.Millisecond
+)
+
 // fillNow reads what is there; if that is nothing it calls onWait and waits, without a buffer where the
-// system can tell that there is something to read.
-func (s *socket) fillNow() ([]byte, error) {
+// system can tell that there is something to read; then, if it may leave, it returns ErrWait instead.
+func (s *socket) fillNow(mayLeave bool) ([]byte, error) {
 	if s.rc != nil {
-		for s.got = notYet; s.got == notYet; {
-			if err := s.rc.Read(s.readFD); err != nil {
-				return nil, err
-			}
-			if s.got == notYet {
-				s.onWait()
+		s.mayLeave = mayLeave
+		for s.read(); s.got == notYet; s.read() {
+			s.onWait()
+			if s.leave() {
+				return nil, broker.ErrWait
 			}
 		}
 		if s.got <= 0 {
@@ -157,6 +175,28 @@ func (s *socket) fillNow() ([]byte, error) {
 	n, err := s.nc.Read(p)
 	s.full = n == len(p)
 	return p[:n], err
+}
+
+// read reads into got and gotErr, unless that has been waited for. It waits if nothing is there and nothing else to be done.
+func (s *socket) read() {
+	if s.waited {
+		s.waited = false
+		return
+	}
+	s.got = notYet
+	if err := s.rc.Read(s.readFD); err != nil {
+		s.got, s.gotErr = 0, err
+	}
+}
+
+// leave tells whether who reads may leave.
+func (s *socket) leave() bool { return s.mayLeave && s.quick < busyReads }
+
+// wait waits for what the next read is to come to.
+func (s *socket) wait() {
+	s.away = true
+	s.read()
+	s.away, s.waited = false, true
 }
 
 // take gives the buffer, from the pool if there is none.
@@ -185,7 +225,7 @@ func (s *socket) fillWithin(d time.Duration) (p []byte, timedOut bool) {
 		end = s.frameEnd
 	}
 	s.setReadDeadline(end)
-	p, err := s.fillNow()
+	p, err := s.fillNow(false)
 	switch {
 	case len(p) > 0:
 		s.lastRead.Store(time.Now().UnixNano())
@@ -237,6 +277,8 @@ func (s *socket) interrupt() {
 func (s *socket) fault() error {
 	err := s.readErr
 	switch {
+	case err == nil: // who reads has left
+		return broker.ErrWait
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		if s.interrupted.Load() {
 			return broker.ErrInterrupted

@@ -96,21 +96,19 @@ func (t *TCP) start(nc net.Conn) {
 	t.run(c, begin)
 }
 
-// run runs a part of a connection's life on a goroutine of its own.
-func (t *TCP) run(c *tcpConn, part func(*tcpConn)) {
+// run runs a part of a connection's life on a goroutine of its own; it ends with over.
+func (t *TCP) run(c *tcpConn, part func(c *tcpConn, over func())) {
 	if !t.sessions.enter(&c.sock) {
 		c.release()
 		return
 	}
-	go func() {
-		defer t.sessions.leave(&c.sock)
-		part(c)
-	}()
+	go part(c, func() { t.sessions.leave(&c.sock) })
 }
 
 // handshake does the TLS handshake, which needs much stack, and leaves the session to a fresh
 // goroutine.
-func (t *TCP) handshake(c *tcpConn) {
+func (t *TCP) handshake(c *tcpConn, over func()) {
+	defer over()
 	ctx, cancel := context.WithTimeout(t.stopping, t.o.HandshakeTime)
 	defer cancel()
 	conn := c.sock.nc.(*tls.Conn)
@@ -126,9 +124,11 @@ func (t *TCP) handshake(c *tcpConn) {
 	t.run(c, t.session)
 }
 
-func (t *TCP) session(c *tcpConn) {
-	defer c.release()
-	t.server.Serve(t.sessions.ctx, c)
+func (t *TCP) session(c *tcpConn, over func()) {
+	begin(t.sessions.ctx, t.server, c, func() {
+		defer over()
+		c.release()
+	})
 }
 
 // Shutdown closes the listeners and waits for the sessions; ending those is the Server's work.

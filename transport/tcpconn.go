@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"time"
 
 	"github.com/gudokmq/gudok/broker"
@@ -22,10 +23,20 @@ type tcpConn struct {
 // ReadFrame implements broker.Conn.
 func (c *tcpConn) ReadFrame(f *stompframe.Frame) error {
 	if c.err == nil {
-		c.err = c.readFrame(f)
+		err := c.readFrame(f)
+		if errors.Is(err, broker.ErrWait) {
+			return err
+		}
+		c.err = err
 	}
 	return c.err
 }
+
+// Leaves implements broker.Waiter.
+func (c *tcpConn) Leaves() { c.sock.leaves = true }
+
+// Wait implements broker.Waiter.
+func (c *tcpConn) Wait() { c.sock.wait() }
 
 func (c *tcpConn) readFrame(f *stompframe.Frame) error {
 	for {

@@ -40,7 +40,7 @@ func NewWebSocket(s Server, o Options) *WebSocket {
 var subprotocols = []string{"v12.stomp", "v11.stomp", "v10.stomp"}
 
 // ServeHTTP answers a WebSocket handshake. It returns as soon as the handshake is done, which
-// frees the memory of net/http; the session has a goroutine of its own.
+// frees the memory of net/http; the session has goroutines of its own.
 func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from, ok := h.guard.admit(w, r)
 	if !ok {
@@ -96,9 +96,10 @@ func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *WebSocket) session(c *wsConn) {
-	defer h.sessions.leave(&c.sock)
-	defer c.release()
-	h.server.Serve(h.sessions.ctx, c)
+	begin(h.sessions.ctx, h.server, c, func() {
+		defer h.sessions.leave(&c.sock)
+		c.release()
+	})
 }
 
 // Shutdown refuses further handshakes and waits for the sessions; ending those is the Server's

@@ -44,10 +44,20 @@ type wsConn struct {
 // ReadFrame implements broker.Conn.
 func (c *wsConn) ReadFrame(f *stompframe.Frame) error {
 	if c.err == nil {
-		c.err = c.readFrame(f)
+		err := c.readFrame(f)
+		if errors.Is(err, broker.ErrWait) {
+			return err
+		}
+		c.err = err
 	}
 	return c.err
 }
+
+// Leaves implements broker.Waiter.
+func (c *wsConn) Leaves() { c.sock.leaves = true }
+
+// Wait implements broker.Waiter.
+func (c *wsConn) Wait() { c.sock.wait() }
 
 func (c *wsConn) readFrame(f *stompframe.Frame) error {
 	for {
