@@ -127,25 +127,31 @@ func (s *session) wait() {
 	s.run()
 }
 
+// frames are of the readers at work: one that waits has none.
+var frames = sync.Pool{New: func() any { return new(stompframe.Frame) }}
+
 // read reads and handles frames until the session ends, and tells why, or is left to wait.
 func (s *session) read() (e *ending, waits bool) {
-	var f stompframe.Frame
+	f := frames.Get().(*stompframe.Frame)
 	for {
-		if err := s.conn.ReadFrame(&f); err != nil {
+		if err := s.conn.ReadFrame(f); err != nil {
 			switch e := s.ending.Load(); {
 			case e != nil:
 				return e, false
 			case errors.Is(err, ErrWait):
+				clear(f.Header)
+				*f = stompframe.Frame{Header: f.Header[:0]}
+				frames.Put(f)
 				return nil, true
 			}
-			return readEnding(err, &f), false
+			return readEnding(err, f), false
 		}
 		s.busy.Store(true)
 		if f.Command != frame.SEND {
 			s.settle()
 		}
 		again := s.connected
-		e := s.handle(&f)
+		e := s.handle(f)
 		s.look()
 		if f.Command == frame.SEND {
 			s.hold()
@@ -160,7 +166,7 @@ func (s *session) read() (e *ending, waits bool) {
 			s.conn.(Waiter).Leaves()
 		}
 		if e != nil && e.receipt == "" && e.Reason != reasonDisconnect {
-			e.receipt = receiptOf(&f)
+			e.receipt = receiptOf(f)
 		}
 		switch {
 		case e == nil:

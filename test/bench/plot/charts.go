@@ -157,7 +157,7 @@ func fanout(d data, t theme) [][]*plot.Plot {
 // growth shows whether a delivery's cost stays, and how memory grows.
 func growth(d data, t theme) [][]*plot.Plot {
 	curve := func(what string) (all []series) {
-		for _, peer := range []string{"Gudok", "NATS", "Centrifugo"} {
+		for _, peer := range []string{"batch limit", "Gudok", "NATS", "Centrifugo"} {
 			s := series{name: peer}
 			for _, load := range d.loads(growths, what+": ") {
 				x, err := strconv.ParseFloat(strings.TrimPrefix(load, what+": "), 64)
