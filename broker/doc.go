@@ -15,11 +15,12 @@
 // # Goroutines
 //
 // The session's reader is the goroutine that called Serve: it decodes, routes, and ends the
-// session. Topic messages it gathers and delivers before it waits for anything (publish.go), and is
+// session. One that was begun with Begin is, after a wait, another: most sessions wait most of the time, and a
+// goroutine that is new to wait keeps a small stack, which Shutdown and Begin's over answer for. Topic messages it gathers and delivers before it waits for anything (publish.go), and is
 // itself the flusher of the outboxes that were empty, as long as their networks take all at once.
 // Otherwise an outbox has a flusher of its own: started by what is put into an empty outbox, or by what
 // the network did not take, it ends when the outbox is empty. The session's reader waits for the
-// flusher before Serve returns. Heart-beats and the time to
+// flusher before it ends. Heart-beats and the time to
 // CONNECT are the wheel's, which serves all sessions from one timer: a turn runs on a short-lived
 // goroutine of the time package and only touches outboxes or endings. The sampler, from New to Shutdown,
 // looks at what waits in all outboxes and at the memory in use. Engine callbacks come on

@@ -1,6 +1,6 @@
 // Package transport brings connections to the broker: [WebSocket] is an http.Handler, [TCP] serves
 // listeners, with or without TLS. Each connection becomes a broker.Conn and is handed to a
-// [Server] on a goroutine of its own; what a session sees is the same on every way in.
+// [Server] on a goroutine of its own, or to a [Beginner]; what a session sees is the same on every way in.
 //
 // [Guard] is what every handler asks first about Host and Origin. [ProxyListener] reads the headers of the
 // PROXY protocol; with Options.TrustedProxies those of HTTP count, too.

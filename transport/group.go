@@ -10,8 +10,8 @@ import (
 // abortTime is how long sessions have to end after their sockets were torn.
 const abortTime = time.Second
 
-// group owns the goroutines of connections: it starts none after shutdown began and waits for
-// all.
+// group answers for connections, whatever goroutines serve them: it lets none begin after shutdown began and waits
+// for all.
 type group struct {
 	ctx    context.Context // of sessions; cancelled when shutdown ran out of time
 	cancel context.CancelFunc
@@ -20,7 +20,7 @@ type group struct {
 	// mu guards what follows.
 	mu      sync.Mutex
 	closing bool
-	sockets map[*socket]int // how many goroutines of ours each has
+	sockets map[*socket]int // how many parts of its life are going on for each
 }
 
 func (g *group) init() {
@@ -28,7 +28,7 @@ func (g *group) init() {
 	g.sockets = make(map[*socket]int)
 }
 
-// enter lets a goroutine of the connection s begin, or tells false if shutdown has begun. leave ends
+// enter lets a part of the life of the connection s begin, or tells false if shutdown has begun. leave ends
 // it.
 func (g *group) enter(s *socket) bool {
 	g.mu.Lock()

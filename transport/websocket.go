@@ -95,6 +95,7 @@ func (h *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	go h.session(c)
 }
 
+// session begins the session of c, and is the first to serve it.
 func (h *WebSocket) session(c *wsConn) {
 	begin(h.sessions.ctx, h.server, c, func() {
 		defer h.sessions.leave(&c.sock)
