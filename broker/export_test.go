@@ -150,8 +150,8 @@ func Matches(pattern, name string) bool {
 	return len(l.lists) > 0
 }
 
-// Memory that goes back to a pool is spoilt in all tests of this package: who still reads it reads no message.
-func init() {
+// Spoil has memory spoilt that goes back to a pool, so that who still reads it reads no message. It is called before all tests.
+func Spoil() {
 	spoil = func(b []byte) {
 		for i := range b {
 			b[i] = 0xdb

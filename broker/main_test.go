@@ -10,6 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	broker.Spoil()
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if !broker.Ordinary() {
 			fmt.Fprintln(os.Stderr, "somebody has written to what is ordinary about all subscriptions")
