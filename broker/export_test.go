@@ -299,3 +299,6 @@ func (b *Broker) Numbered() int {
 	defer b.numbers.mu.Unlock()
 	return int(b.numbers.n)
 }
+
+// PieceRoom is how many bytes a piece of data has that is wanted for n.
+func PieceRoom(n int) int { return cap(data.get(n).s) }
