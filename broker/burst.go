@@ -72,7 +72,7 @@ func newBurst(m *store.Message) *burst {
 var (
 	bursts       = sync.Pool{New: func() any { return new(burst) }}
 	messageLists = pieces[store.Message]{least: 1, most: 10}
-	data         = pieces[byte]{least: 8, most: 21}
+	data         = pieces[byte]{least: 8, most: 16} // what is larger is not kept: memory that is short is to get it back
 )
 
 // burstOf is newBurst for what a session has sent to one topic. The caller has a share in it. Large messages become the
